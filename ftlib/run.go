@@ -1,0 +1,101 @@
+package ftlib
+
+// Run is everything that decides a fine-tuning run. It encodes to JSON and YAML
+// under the field names that TRL, PEFT and transformers use. The zero value of
+// every field means what its comment says; [Run.Resolve] writes those values in.
+type Run struct {
+	Name string `json:"name,omitempty" yaml:"name,omitempty"`             // directory below Out; zero: method, data set and time
+	Out  string `json:"output_dir,omitempty" yaml:"output_dir,omitempty"` // where runs are kept; zero: "runs"
+	Seed int64  `json:"seed,omitempty" yaml:"seed,omitempty"`             // of shuffling, dropout, initialisation, sampling; zero: 42
+
+	Model  Model  `json:"model" yaml:"model"`
+	Data   Data   `json:"data" yaml:"data"`
+	LoRA   *LoRA  `json:"lora,omitempty" yaml:"lora,omitempty"` // nil: full fine-tuning
+	Method Method `json:"method,omitempty" yaml:"method,omitempty"`
+	Optim  Optim  `json:"optim,omitempty" yaml:"optim,omitempty"`
+	Batch  Batch  `json:"batch,omitempty" yaml:"batch,omitempty"`
+	Eval   Eval   `json:"eval,omitempty" yaml:"eval,omitempty"`
+	Save   Save   `json:"save,omitempty" yaml:"save,omitempty"`
+}
+
+// Model names the base model and how it is held.
+type Model struct {
+	Path    string `json:"path" yaml:"path"`                           // a directory, a llama2.c .bin file, or a hub name "owner/name"
+	Adapter string `json:"adapter,omitempty" yaml:"adapter,omitempty"` // a PEFT adapter directory to continue from; zero: none
+	DType   string `json:"dtype,omitempty" yaml:"dtype,omitempty"`     // compute type: "float32", "bfloat16"; zero: float32 on a CPU, bfloat16 on a GPU
+	Backend string `json:"backend,omitempty" yaml:"backend,omitempty"` // "xla:cuda", "xla:cpu", "go"; zero: the best that works
+	Memory  string `json:"memory,omitempty" yaml:"memory,omitempty"`   // "save": keep activations; "recompute": keep block inputs only; zero: save where it fits
+}
+
+// Data names the rows and how they become token sequences.
+type Data struct {
+	Train      string            `json:"train" yaml:"train"`                                           // file, directory, glob or hub data set
+	Validation string            `json:"validation,omitempty" yaml:"validation,omitempty"`             // zero: split from Train
+	Split      float64           `json:"validation_split,omitempty" yaml:"validation_split,omitempty"` // fraction; zero: 0.1 when Validation is empty; negative: no validation
+	Limit      int               `json:"limit,omitempty" yaml:"limit,omitempty"`                       // first rows of the shuffled data only; zero: all
+	Format     string            `json:"format,omitempty" yaml:"format,omitempty"`                     // a corpus kind; zero: recognised from all rows
+	Columns    map[string]string `json:"columns,omitempty" yaml:"columns,omitempty"`                   // field -> column, where recognition must be overridden
+	Template   string            `json:"chat_template,omitempty" yaml:"chat_template,omitempty"`       // a built-in name or a file; zero: the tokenizer's own
+	System     string            `json:"system,omitempty" yaml:"system,omitempty"`                     // system message put before conversations without one; zero: none
+	TrainOn    string            `json:"train_on,omitempty" yaml:"train_on,omitempty"`                 // "assistant", "completion", "all", "last"; zero: assistant turns or completions, all of plain text
+	MaxLength  int               `json:"max_length,omitempty" yaml:"max_length,omitempty"`             // tokens a row; zero: 1024 or the model's limit, if lower
+	Packing    bool              `json:"packing,omitempty" yaml:"packing,omitempty"`                   // several rows to a sequence, each seeing only itself
+	Insist     bool              `json:"insist,omitempty" yaml:"insist,omitempty"`                     // train although rows were refused (they are left out and counted)
+}
+
+// LoRA describes low-rank adapters (Hu et al. 2021) with the names of PEFT's LoraConfig.
+type LoRA struct {
+	R       int      `json:"r,omitempty" yaml:"r,omitempty"`                           // rank; zero: 16
+	Alpha   float64  `json:"lora_alpha,omitempty" yaml:"lora_alpha,omitempty"`         // zero: 2 R
+	Dropout float64  `json:"lora_dropout,omitempty" yaml:"lora_dropout,omitempty"`     // on the adapter's input; zero: none
+	Targets []string `json:"target_modules,omitempty" yaml:"target_modules,omitempty"` // projection names, or "all-linear"; zero: all-linear
+	Bias    string   `json:"bias,omitempty" yaml:"bias,omitempty"`                     // "none", "all", "lora_only"; zero: none
+	RSLoRA  bool     `json:"use_rslora,omitempty" yaml:"use_rslora,omitempty"`         // scale by alpha/sqrt(r) (Kalajdzievski 2023)
+	DoRA    bool     `json:"use_dora,omitempty" yaml:"use_dora,omitempty"`             // weight-decomposed (Liu et al. 2024)
+}
+
+// Method says which loss is trained: exactly one field is set; none means SFT.
+type Method struct {
+	SFT *SFT `json:"sft,omitempty" yaml:"sft,omitempty"`
+}
+
+// SFT is supervised fine-tuning: next-token cross-entropy over the trained tokens.
+type SFT struct {
+	Loss string `json:"loss_type,omitempty" yaml:"loss_type,omitempty"` // "nll", "dft" (Wu et al. 2025); zero: nll
+}
+
+// Optim holds the optimizer and its schedule. Defaults are torch's AdamW.
+type Optim struct {
+	LearningRate float64  `json:"learning_rate,omitempty" yaml:"learning_rate,omitempty"`         // zero: 2e-4 with LoRA, 2e-5 without
+	Schedule     string   `json:"lr_scheduler_type,omitempty" yaml:"lr_scheduler_type,omitempty"` // "linear", "cosine", "constant"; zero: linear
+	WarmupSteps  int      `json:"warmup_steps,omitempty" yaml:"warmup_steps,omitempty"`           // zero: WarmupRatio decides
+	WarmupRatio  float64  `json:"warmup_ratio,omitempty" yaml:"warmup_ratio,omitempty"`           // of all steps; zero: none
+	WeightDecay  float64  `json:"weight_decay,omitempty" yaml:"weight_decay,omitempty"`           // on matrices only, never on norms and biases; zero: none
+	Beta1        *float64 `json:"adam_beta1,omitempty" yaml:"adam_beta1,omitempty"`               // nil: 0.9
+	Beta2        *float64 `json:"adam_beta2,omitempty" yaml:"adam_beta2,omitempty"`               // nil: 0.999
+	Epsilon      float64  `json:"adam_epsilon,omitempty" yaml:"adam_epsilon,omitempty"`           // zero: 1e-8
+	MaxGradNorm  float64  `json:"max_grad_norm,omitempty" yaml:"max_grad_norm,omitempty"`         // zero: 1; negative: no clipping
+}
+
+// Batch says how examples are grouped and for how long they are trained on.
+type Batch struct {
+	Size       int     `json:"per_device_train_batch_size,omitempty" yaml:"per_device_train_batch_size,omitempty"` // sequences a micro-batch; zero: 4
+	Accumulate int     `json:"gradient_accumulation_steps,omitempty" yaml:"gradient_accumulation_steps,omitempty"` // micro-batches a step; zero: 1
+	Epochs     float64 `json:"num_train_epochs,omitempty" yaml:"num_train_epochs,omitempty"`                       // zero: 1
+	MaxSteps   int     `json:"max_steps,omitempty" yaml:"max_steps,omitempty"`                                     // zero: Epochs decides
+	NoShuffle  bool    `json:"no_shuffle,omitempty" yaml:"no_shuffle,omitempty"`                                   // keep the order of the file
+}
+
+// Eval says when validation runs and when it stops the run.
+type Eval struct {
+	Every    int `json:"eval_steps,omitempty" yaml:"eval_steps,omitempty"`                           // steps; zero: ten times a run; negative: never
+	Rows     int `json:"max_eval_rows,omitempty" yaml:"max_eval_rows,omitempty"`                     // zero: 200
+	Patience int `json:"early_stopping_patience,omitempty" yaml:"early_stopping_patience,omitempty"` // evaluations without improvement; zero: no early stopping
+}
+
+// Save says when checkpoints are written and which are kept.
+type Save struct {
+	Every  int  `json:"save_steps,omitempty" yaml:"save_steps,omitempty"`             // steps; zero: with every evaluation; negative: only at the end
+	Keep   int  `json:"save_total_limit,omitempty" yaml:"save_total_limit,omitempty"` // last ones; the best by validation loss is kept besides; zero: 2
+	Merged bool `json:"save_merged,omitempty" yaml:"save_merged,omitempty"`           // write merged weights at the end as well
+}
