@@ -1,13 +1,32 @@
 package ftlib
 
-import "time"
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"time"
+)
+
+// The types of events.
+const (
+	EventStart    = "start"    // a run begins; Message says what is trained on what
+	EventResume   = "resume"   // a run goes on after Step; later steps that were seen before are void
+	EventRollback = "rollback" // Step is the last one again; later steps are void
+	EventStep     = "step"     // an optimizer step was taken
+	EventEval     = "eval"     // validation: Metrics holds "eval_loss" and "perplexity"
+	EventSample   = "sample"   // generated text; Message or Path
+	EventSave     = "save"     // a checkpoint was written to Path
+	EventWarning  = "warning"  // Message needs a person's attention; the run goes on
+	EventError    = "error"    // the run ends here; Message says why and what to do
+	EventEnd      = "end"      // the run is over; Message is "finished", "interrupted" or "stopped early: ..."
+)
 
 // Event is one observation of a run. Everything that shows or stores a run is
 // made from events: metrics.jsonl has one a line, the progress bar and the charts
 // read the same type. Zero fields were not observed.
 type Event struct {
 	Time            time.Time          `json:"time"`
-	Type            string             `json:"type"`            // "start", "step", "eval", "sample", "save", "warning", "error", "end"
+	Type            string             `json:"type"`            // see the Event... constants
 	Step            int                `json:"step"`            // optimizer steps done
 	Steps           int                `json:"steps,omitempty"` // planned
 	Epoch           float64            `json:"epoch,omitempty"`
@@ -22,6 +41,35 @@ type Event struct {
 	Message         string             `json:"message,omitempty"`
 	Path            string             `json:"path,omitempty"` // of a checkpoint or sample file
 }
+
+// MarshalJSON leaves out numbers that JSON cannot hold (NaN and infinities): a line
+// of metrics.jsonl is always readable. The message of the event says what they were.
+func (e Event) MarshalJSON() ([]byte, error) {
+	type plain Event
+	if e.Loss != nil && !finite(*e.Loss) {
+		e.Loss = nil
+	}
+	for _, f := range []*float64{&e.Epoch, &e.LR, &e.GradNorm, &e.TokensPerSecond, &e.SecondsLeft} {
+		if !finite(*f) {
+			*f = 0
+		}
+	}
+	for name, v := range e.Metrics {
+		if !finite(v) {
+			e.Metrics = maps.Clone(e.Metrics)
+			delete(e.Metrics, name)
+		}
+	}
+	return json.Marshal(plain(e))
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// SinkFunc is a function as a [Sink].
+type SinkFunc func(Event) error
+
+// Event calls f.
+func (f SinkFunc) Event(e Event) error { return f(e) }
 
 // Sink receives events in order, from one goroutine at a time.
 type Sink interface {

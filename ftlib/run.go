@@ -16,6 +16,14 @@ type Run struct {
 	Batch  Batch  `json:"batch,omitempty" yaml:"batch,omitempty"`
 	Eval   Eval   `json:"eval,omitempty" yaml:"eval,omitempty"`
 	Save   Save   `json:"save,omitempty" yaml:"save,omitempty"`
+
+	Parent *Parent `json:"parent,omitempty" yaml:"parent,omitempty"` // set on a branch of another run; zero: trained from the model
+}
+
+// Parent says where a branched run was taken from.
+type Parent struct {
+	Run  string `json:"run" yaml:"run"`   // directory of the run
+	Step int    `json:"step" yaml:"step"` // checkpoint that the branch began with
 }
 
 // Model names the base model and how it is held.
@@ -95,7 +103,7 @@ type Eval struct {
 
 // Save says when checkpoints are written and which are kept.
 type Save struct {
-	Every  int  `json:"save_steps,omitempty" yaml:"save_steps,omitempty"`             // steps; zero: with every evaluation; negative: only at the end
-	Keep   int  `json:"save_total_limit,omitempty" yaml:"save_total_limit,omitempty"` // last ones; the best by validation loss is kept besides; zero: 2
+	Every  int  `json:"save_steps,omitempty" yaml:"save_steps,omitempty"`             // steps; zero: with every evaluation (ten times a run without one); negative: only at the end
+	Keep   int  `json:"save_total_limit,omitempty" yaml:"save_total_limit,omitempty"` // last ones; the best by validation loss is kept besides; zero: 2; negative: all
 	Merged bool `json:"save_merged,omitempty" yaml:"save_merged,omitempty"`           // write merged weights at the end as well
 }

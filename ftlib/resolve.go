@@ -1,0 +1,166 @@
+package ftlib
+
+import (
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Resolve returns a copy of r with the documented meaning of every zero field
+// written in. What depends on the model, the machine or the number of rows
+// (data type, backend, maximum length, and how often to evaluate and save) stays
+// zero: package tune fills it in before it writes the specification down.
+// Resolving twice changes nothing.
+func (r Run) Resolve() Run { return r.resolve(time.Now()) }
+
+func (r Run) resolve(now time.Time) Run {
+	r = r.Clone()
+	zero(&r.Out, "runs")
+	zero(&r.Seed, 42)
+	if r.Method.Name() == "" {
+		r.Method.SFT = &SFT{}
+	}
+	if r.Method.SFT != nil {
+		zero(&r.Method.SFT.Loss, "nll")
+	}
+	if r.Name == "" {
+		r.Name = strings.Join([]string{r.Method.Name(), shortName(r.Data.Train), now.Format("20060102-150405")}, "-")
+	}
+	if r.Data.Validation == "" {
+		zero(&r.Data.Split, 0.1)
+	}
+	if l := r.LoRA; l != nil {
+		zero(&l.R, 16)
+		zero(&l.Alpha, 2*float64(l.R))
+		zero(&l.Bias, "none")
+		if len(l.Targets) == 0 {
+			l.Targets = []string{"all-linear"}
+		}
+	}
+	o := &r.Optim
+	if r.LoRA != nil {
+		zero(&o.LearningRate, 2e-4)
+	} else {
+		zero(&o.LearningRate, 2e-5)
+	}
+	zero(&o.Schedule, "linear")
+	if o.Beta1 == nil {
+		o.Beta1 = ptr(0.9)
+	}
+	if o.Beta2 == nil {
+		o.Beta2 = ptr(0.999)
+	}
+	zero(&o.Epsilon, 1e-8)
+	zero(&o.MaxGradNorm, 1)
+	zero(&r.Batch.Size, 4)
+	zero(&r.Batch.Accumulate, 1)
+	if r.Batch.MaxSteps == 0 {
+		zero(&r.Batch.Epochs, 1)
+	}
+	zero(&r.Eval.Rows, 200)
+	zero(&r.Save.Keep, 2)
+	return r
+}
+
+// Dir is the run's directory, Out joined with Name. It is empty before Resolve
+// when Name is.
+func (r Run) Dir() string {
+	if r.Name == "" {
+		return ""
+	}
+	return filepath.Join(r.Out, r.Name)
+}
+
+// Clone is a copy that shares no memory with r.
+func (r Run) Clone() Run {
+	if r.LoRA != nil {
+		l := *r.LoRA
+		l.Targets = slices.Clone(l.Targets)
+		r.LoRA = &l
+	}
+	if r.Parent != nil {
+		p := *r.Parent
+		r.Parent = &p
+	}
+	r.Method = cloneMethod(r.Method)
+	if r.Data.Columns != nil {
+		c := make(map[string]string, len(r.Data.Columns))
+		for k, v := range r.Data.Columns {
+			c[k] = v
+		}
+		r.Data.Columns = c
+	}
+	r.Optim.Beta1, r.Optim.Beta2 = clonePtr(r.Optim.Beta1), clonePtr(r.Optim.Beta2)
+	return r
+}
+
+// Name is the name of the one method that is set, "" when none is.
+func (m Method) Name() string {
+	v := reflect.ValueOf(m)
+	for i := range v.NumField() {
+		if !v.Field(i).IsNil() {
+			return yamlName(v.Type().Field(i))
+		}
+	}
+	return ""
+}
+
+// cloneMethod copies the pointer fields of m; the methods hold plain values.
+func cloneMethod(m Method) Method {
+	v := reflect.ValueOf(&m).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); !f.IsNil() {
+			c := reflect.New(f.Type().Elem())
+			c.Elem().Set(f.Elem())
+			f.Set(c)
+		}
+	}
+	return m
+}
+
+// shortName makes a directory name from a data path: "data/gsm8k/train.parquet"
+// is "gsm8k-train", since most data sets call their file train.
+func shortName(path string) string {
+	path = filepath.ToSlash(strings.TrimSuffix(path, "/"))
+	parts := strings.Split(path, "/")
+	name := parts[len(parts)-1]
+	for _, ext := range []string{".gz", ".zst", ".parquet", ".jsonl", ".json", ".csv", ".tsv", ".txt"} {
+		name = strings.TrimSuffix(name, ext)
+	}
+	if len(parts) > 1 && slices.Contains([]string{"train", "training", "data", "sample", "*"}, name) {
+		name = parts[len(parts)-2] + "-" + name
+	}
+	name = strings.Map(func(c rune) rune {
+		if unicode.IsLetter(c) || unicode.IsDigit(c) || c == '-' || c == '_' {
+			return c
+		}
+		return '-'
+	}, name)
+	name = strings.Trim(name, "-")
+	if r := []rune(name); len(r) > 40 {
+		name = string(r[:40])
+	}
+	if name == "" {
+		return "data"
+	}
+	return name
+}
+
+func zero[T comparable](field *T, value T) {
+	var none T
+	if *field == none {
+		*field = value
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func clonePtr[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	return ptr(*p)
+}
