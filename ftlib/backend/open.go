@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -26,6 +27,9 @@ const goOptions = "ops_sequential"
 // Env names the variable that says which backend [Open] takes for an empty name.
 const Env = "FTLAB_BACKEND"
 
+// ErrUnavailable is what every error of [Open] wraps.
+var ErrUnavailable = errors.New("backend not available")
+
 var (
 	openMu sync.Mutex
 	opened = map[string]compute.Backend{}
@@ -46,6 +50,19 @@ var (
 func Open(name string) (compute.Backend, error) {
 	openMu.Lock()
 	defer openMu.Unlock()
+	b, err := openAny(name)
+	if err != nil {
+		return nil, unavailable{err}
+	}
+	return b, nil
+}
+
+// unavailable lets callers recognise errors of Open without changing their text.
+type unavailable struct{ error }
+
+func (e unavailable) Unwrap() []error { return []error{e.error, ErrUnavailable} }
+
+func openAny(name string) (compute.Backend, error) {
 	if name == "" {
 		name = os.Getenv(Env)
 	}
