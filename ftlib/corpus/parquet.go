@@ -1,0 +1,206 @@
+package corpus
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// parquetBatch is the number of rows held at once.
+const parquetBatch = 64
+
+// readParquet reads a parquet file of any schema, row group by row group. A group
+// that is damaged is told as one error for its rows, and the next one is read.
+func readParquet(path string, yield yieldFunc) {
+	f, err := os.Open(path)
+	if err != nil {
+		yield(Row{File: path}, fileError(path, "cannot be opened", err, ""))
+		return
+	}
+	defer f.Close()
+	p := &parquetReader{path: path, yield: yield}
+	if rerr := p.open(f); rerr != nil {
+		yield(Row{File: path}, rerr)
+		return
+	}
+	first := 1
+	for _, group := range p.file.RowGroups() {
+		p.num = first - 1
+		last := first + int(group.NumRows()) - 1
+		err := p.group(group)
+		if p.stopped {
+			return
+		}
+		if err == nil && p.num < last {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			num := p.num + 1
+			rerr := &RowError{File: path, Row: num, Last: last, Column: p.damaged(group), What: "cannot be decoded", Err: plainParquet(err),
+				Hint: "the file is damaged here; download or write it again"}
+			if !yield(Row{File: path, Num: num}, rerr) {
+				return
+			}
+		}
+		first = last + 1
+	}
+}
+
+type parquetReader struct {
+	path    string
+	yield   yieldFunc
+	file    *parquet.File
+	columns []string
+	tree    *parquetNode
+	num     int
+	stopped bool // the consumer wants no more
+}
+
+func (p *parquetReader) open(f *os.File) (rerr *RowError) {
+	defer func() {
+		if r := recover(); r != nil {
+			rerr = fileError(p.path, "broken parquet footer: "+oneLine(r), nil, "download or write it again")
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return fileError(p.path, "cannot be read", err, "")
+	}
+	if info.Size() < 12 {
+		return fileError(p.path, "not a parquet file: too short", nil, "download or write it again")
+	}
+	var magic [4]byte
+	f.ReadAt(magic[:], info.Size()-4)
+	if string(magic[:]) == "PARE" {
+		return fileError(p.path, "an encrypted parquet file", nil, "write it without encryption")
+	}
+	p.file, err = parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return fileError(p.path, "not a whole parquet file", plainParquet(err), "it may be cut off: download or write it again")
+	}
+	root := p.file.Root()
+	p.tree = newParquetNode(root, 0, 0)
+	for _, c := range root.Columns() {
+		p.columns = append(p.columns, c.Name())
+	}
+	return nil
+}
+
+// group reads the rows of one row group and hands them on.
+func (p *parquetReader) group(group parquet.RowGroup) (err error) {
+	inConsumer := false
+	defer func() {
+		if r := recover(); r != nil {
+			if inConsumer {
+				panic(r)
+			}
+			err = fmt.Errorf("%s", oneLine(r))
+		}
+	}()
+	rows := group.Rows()
+	defer rows.Close()
+	buf := make([]parquet.Row, parquetBatch)
+	for {
+		n, err := rows.ReadRows(buf)
+		for _, values := range buf[:n] {
+			row, rerr := p.assemble(values)
+			p.num++
+			inConsumer = true
+			if rerr != nil {
+				p.stopped = !p.yield(row, rerr)
+			} else {
+				p.stopped = !p.yield(row, nil)
+			}
+			inConsumer = false
+			if p.stopped {
+				return nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrNoProgress
+		}
+	}
+}
+
+// assemble puts the values of a row back into their nesting.
+func (p *parquetReader) assemble(values parquet.Row) (Row, *RowError) {
+	row := Row{File: p.path, Num: p.num + 1, Columns: p.columns, Values: make(map[string]any, len(p.columns))}
+	cols := make([][]parquet.Value, p.tree.leaves)
+	for i := 0; i < len(values); {
+		c := values[i].Column()
+		j := i + 1
+		for j < len(values) && values[j].Column() == c {
+			j++
+		}
+		cols[c] = values[i:j]
+		i = j
+	}
+	var bad *RowError
+	for _, field := range p.tree.fields {
+		v, invalid := field.value(cols[field.first:field.first+field.leaves], 0)
+		row.Values[field.name] = v
+		if invalid && bad == nil {
+			bad = &RowError{File: p.path, Row: row.Num, Column: field.name, What: "not valid UTF-8", Hint: "write the column again as UTF-8"}
+		}
+	}
+	return row, bad
+}
+
+// damaged finds the column of a row group that does not decode.
+func (p *parquetReader) damaged(group parquet.RowGroup) string {
+	names := p.file.Schema().Columns()
+	for i, chunk := range group.ColumnChunks() {
+		if !readable(chunk) && i < len(names) {
+			return dotted(names[i])
+		}
+	}
+	return ""
+}
+
+func readable(chunk parquet.ColumnChunk) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	pages := chunk.Pages()
+	defer pages.Close()
+	buf := make([]parquet.Value, 256)
+	for {
+		page, err := pages.ReadPage()
+		if err == io.EOF {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		values := page.Values()
+		for {
+			_, err := values.ReadValues(buf)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return false
+			}
+		}
+		parquet.Release(page)
+	}
+}
+
+// plainParquet shortens the library's errors.
+func plainParquet(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return errors.New("it ends in the middle")
+	}
+	return fmt.Errorf("%s", oneLine(err))
+}

@@ -1,0 +1,3 @@
+package corpus
+
+func knownColumn(name string) bool { return name == "prompt" }
