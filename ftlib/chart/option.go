@@ -1,0 +1,198 @@
+package chart
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/go-echarts/go-echarts/v2/charts"
+	"github.com/go-echarts/go-echarts/v2/opts"
+)
+
+// Option is the figure as an ECharts option: pure JSON without functions, so that
+// any front end with ECharts can take it. Colours of text and grid are left out:
+// the page knows whether it is light or dark, see [Figure.HTML].
+func (f Figure) Option() (json.RawMessage, error) {
+	var option map[string]any
+	if len(f.Bars) > 0 {
+		option = f.barOption()
+	} else {
+		option = f.lineOption()
+	}
+	data, err := json.Marshal(option)
+	if err == nil {
+		data, err = withoutNulls(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("chart: %q: %w", f.Title, err)
+	}
+	return data, nil
+}
+
+// withoutNulls drops null fields: ECharts takes them for a value and shows nothing
+// (an icon that is null is no icon), while a missing field means its default.
+func withoutNulls(data []byte) ([]byte, error) {
+	var v any
+	if err := json.Unmarshal(data, &v); err != nil {
+		return nil, err
+	}
+	var prune func(any)
+	prune = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for k, e := range v {
+				if e == nil {
+					delete(v, k)
+				} else {
+					prune(e)
+				}
+			}
+		case []any:
+			for _, e := range v {
+				prune(e)
+			}
+		}
+	}
+	prune(v)
+	return json.Marshal(v)
+}
+
+func (f Figure) lineOption() map[string]any {
+	line := charts.NewLine()
+	line.SetGlobalOptions(f.globals()...)
+	line.SetGlobalOptions(charts.WithXAxisOpts(opts.XAxis{
+		Type: "value", Name: f.X.Name, NameLocation: "middle", NameGap: 28,
+		Min: "dataMin", Max: "dataMax", MinInterval: whole(f.X),
+		SplitLine: &opts.SplitLine{Show: opts.Bool(false)},
+		AxisLabel: &opts.AxisLabel{HideOverlap: opts.Bool(true)},
+	}))
+	f.setAxes(&line.RectChart)
+	for _, s := range f.Series {
+		line.AddSeries(s.Name, nil, s.options()...)
+		line.MultiSeries[len(line.MultiSeries)-1].Data = pairs(s)
+	}
+	line.Validate()
+	return line.JSON()
+}
+
+func (f Figure) barOption() map[string]any {
+	bar := charts.NewBar()
+	bar.SetGlobalOptions(f.globals()...)
+	bar.SetGlobalOptions(charts.WithXAxisOpts(opts.XAxis{Type: "category"}))
+	f.setAxes(&bar.RectChart)
+	bar.SetXAxis(f.Bars)
+	for _, s := range f.Series {
+		bar.AddSeries(s.Name, nil,
+			func(c *charts.SingleSeries) { c.Id, c.Color, c.BarMaxWidth = s.ID, color(s.Color), "64" },
+			charts.WithLabelOpts(opts.Label{Show: opts.Bool(true), Position: "top"}))
+		values := make([]any, len(s.Y))
+		for i, y := range s.Y {
+			if values[i] = "-"; finite(y) { // ECharts writes a missing bar so
+				values[i] = round(y)
+			}
+		}
+		bar.MultiSeries[len(bar.MultiSeries)-1].Data = values
+	}
+	bar.Validate()
+	return bar.JSON()
+}
+
+// globals are the options that lines and bars share.
+func (f Figure) globals() []charts.GlobalOpts {
+	top := "60"
+	if f.Subtitle == "" {
+		top = "48"
+	}
+	trigger := "axis"
+	if len(f.Bars) > 0 {
+		trigger = "item"
+	}
+	right := "24"
+	if len(f.axes()) > 1 {
+		right = "64"
+	}
+	return []charts.GlobalOpts{
+		charts.WithTitleOpts(opts.Title{Title: f.Title, Subtitle: f.Subtitle, Left: "8", Top: "2",
+			TitleStyle:    &opts.TextStyle{FontSize: 15},
+			SubtitleStyle: &opts.TextStyle{FontSize: 12}}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(len(f.Series) > 1), Bottom: "0", Type: "scroll"}),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: trigger}),
+		charts.WithToolboxOpts(opts.Toolbox{Show: opts.Bool(true), Right: "12", Top: "2",
+			Feature: &opts.ToolBoxFeature{
+				DataZoom:    f.zoom(),
+				Restore:     &opts.ToolBoxFeatureRestore{Show: opts.Bool(true), Title: "back to all"},
+				SaveAsImage: &opts.ToolBoxFeatureSaveAsImage{Show: opts.Bool(true), Title: "save as picture"},
+			}}),
+		charts.WithGridOpts(opts.Grid{Left: "64", Right: right, Top: top, Bottom: "72"}),
+		charts.WithAnimation(false),
+		func(bc *charts.BaseConfiguration) {
+			bc.Aria = &opts.Aria{Enabled: opts.Bool(true), Label: &opts.AriaLabel{Description: f.Describe()}}
+			bc.Colors = palette
+		},
+	}
+}
+
+func (f Figure) zoom() *opts.ToolBoxFeatureDataZoom {
+	if len(f.Bars) > 0 {
+		return nil
+	}
+	return &opts.ToolBoxFeatureDataZoom{Show: opts.Bool(true), YAxisIndex: false,
+		Title: map[string]string{"zoom": "zoom into a part", "back": "zoom back"}}
+}
+
+func (f Figure) setAxes(c *charts.RectChart) {
+	for i, a := range f.axes() {
+		y := opts.YAxis{Type: "value", Name: a.Name, NameLocation: "middle", NameGap: 46, Scale: opts.Bool(!a.Zero),
+			MinInterval: whole(a), SplitLine: &opts.SplitLine{Show: opts.Bool(i == 0)}}
+		if a.Zero {
+			y.Min = 0
+		}
+		if a.Unit == Share {
+			y.Max = 1
+		}
+		if i == 0 {
+			c.SetGlobalOptions(charts.WithYAxisOpts(y))
+		} else {
+			c.ExtendYAxis(y)
+		}
+	}
+}
+
+func (s Series) options() []charts.SeriesOpts {
+	width, opacity, kind := float32(2.2), float32(1), ""
+	symbol, show := "circle", false
+	switch s.Style {
+	case Faint:
+		width, opacity = 1, 0.35
+	case Marked:
+		width, show = 1.6, true
+	case Dashed:
+		width, kind, opacity = 1.2, "dashed", 0.8
+	}
+	axis := 0
+	if s.Right {
+		axis = 1
+	}
+	return []charts.SeriesOpts{
+		func(c *charts.SingleSeries) { c.Id, c.Color = s.ID, color(s.Color) },
+		charts.WithLineChartOpts(opts.LineChart{Symbol: symbol, SymbolSize: 7, ShowSymbol: opts.Bool(show), YAxisIndex: axis}),
+		charts.WithLineStyleOpts(opts.LineStyle{Width: width, Type: kind, Opacity: opts.Float(opacity)}),
+	}
+}
+
+// pairs are the points as [x, y], the short form that ECharts reads.
+func pairs(s Series) [][2]float64 {
+	out := make([][2]float64, 0, len(s.X))
+	for i := range s.X {
+		if finite(s.X[i]) && finite(s.Y[i]) {
+			out = append(out, [2]float64{s.X[i], s.Y[i]})
+		}
+	}
+	return out
+}
+
+func whole(a Axis) float64 {
+	if a.Whole {
+		return 1
+	}
+	return 0
+}

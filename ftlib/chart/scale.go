@@ -1,0 +1,56 @@
+package chart
+
+import "math"
+
+// scale maps values to pixels along one axis, with ticks at round numbers.
+type scale struct {
+	low, high float64 // values at the ends
+	from, to  float64 // pixels at the ends
+	ticks     []float64
+	step      float64
+}
+
+func (s scale) at(v float64) float64 {
+	if s.high == s.low {
+		return (s.from + s.to) / 2
+	}
+	return s.from + (v-s.low)/(s.high-s.low)*(s.to-s.from)
+}
+
+// newScale covers low to high with about n ticks. A rounded scale ends on ticks, as
+// a y axis should; an x axis ends with the data.
+func newScale(low, high float64, n int, rounded, whole bool) scale {
+	if low > high {
+		low, high = 0, 1
+	}
+	if low == high {
+		pad := math.Abs(low) * 0.1
+		if pad == 0 {
+			pad = 1
+		}
+		low, high = low-pad, high+pad
+	}
+	step := niceStep((high - low) / float64(n))
+	if whole {
+		step = max(math.Round(step), 1)
+	}
+	s := scale{low: low, high: high, step: step}
+	if rounded {
+		s.low, s.high = math.Floor(low/step+1e-9)*step, math.Ceil(high/step-1e-9)*step
+	}
+	for k := math.Ceil(s.low/step - 1e-9); k*step <= s.high+step*1e-9; k++ {
+		s.ticks = append(s.ticks, round(k*step)+0) // + 0 makes a negative zero a plain one
+	}
+	return s
+}
+
+// niceStep is the next of 1, 2, 2.5, 5 times a power of ten.
+func niceStep(raw float64) float64 {
+	power := math.Pow(10, math.Floor(math.Log10(raw)))
+	for _, m := range []float64{1, 2, 2.5, 5} {
+		if raw <= m*power*(1+1e-9) {
+			return m * power
+		}
+	}
+	return 10 * power
+}
