@@ -1,0 +1,111 @@
+package spec
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Name is what notebooks call the kernel in their metadata.
+const Name = "ftlab"
+
+// DisplayName is what people see in Jupyter's list of kernels.
+const DisplayName = "FTLab (Go)"
+
+//go:embed logo.svg
+var logo []byte
+
+// Kernel says what the kernelspec points to.
+type Kernel struct {
+	Root   string // checkout that cells import ftlab from; required
+	Prefix string // Python environment to install into; zero: Root/.lab/venv
+	GoBin  string // folder of the go command; zero: PATH decides when a notebook starts
+}
+
+// kernelJSON is the file kernel.json, as Jupyter's documentation defines it.
+type kernelJSON struct {
+	Argv          []string          `json:"argv"`
+	DisplayName   string            `json:"display_name"`
+	Language      string            `json:"language"`
+	InterruptMode string            `json:"interrupt_mode"`
+	Env           map[string]string `json:"env"`
+	Metadata      map[string]any    `json:"metadata"`
+}
+
+// Install writes the kernelspec and returns its folder. Installing again replaces
+// it; a notebook that runs keeps its kernel.
+func Install(k Kernel) (string, error) {
+	root, err := filepath.Abs(k.Root)
+	if err != nil {
+		return "", fmt.Errorf("spec: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "go.mod")); k.Root == "" || err != nil {
+		return "", fmt.Errorf("spec: %q is not an FTLab checkout: it has no go.mod", k.Root)
+	}
+	gonb := filepath.Join(root, ".lab", "bin", "gonb")
+	if _, err := os.Stat(gonb); err != nil {
+		return "", errors.New("spec: .lab/bin/gonb is missing; run scripts/lab --setup")
+	}
+	if k.Prefix == "" {
+		k.Prefix = filepath.Join(root, ".lab", "venv")
+	}
+	dir := filepath.Join(k.Prefix, "share", "jupyter", "kernels", Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("spec: %w", err)
+	}
+	data, err := json.MarshalIndent(describe(root, k.GoBin), "", "  ")
+	if err != nil {
+		return "", fmt.Errorf("spec: %w", err)
+	}
+	for name, data := range map[string][]byte{"kernel.json": append(data, '\n'), "logo-svg.svg": logo} {
+		if err := writeFile(filepath.Join(dir, name), data); err != nil {
+			return "", fmt.Errorf("spec: %w", err)
+		}
+	}
+	return dir, nil
+}
+
+// describe is the content of kernel.json for a checkout at root.
+func describe(root, goBin string) kernelJSON {
+	bin := filepath.Join(root, ".lab", "bin")
+	path := slices.DeleteFunc([]string{bin, goBin, "${PATH}"}, func(s string) bool { return s == "" })
+	return kernelJSON{
+		Argv:          []string{filepath.Join(bin, "gonb"), "--kernel", "{connection_file}", "--go_work=" + root},
+		DisplayName:   DisplayName,
+		Language:      "go",
+		InterruptMode: "message",
+		Env: map[string]string{
+			"PATH":                  joinList(path),
+			"FTLAB_PLUGINS":         filepath.Join(root, ".lab", "plugins"),
+			"GOEXPERIMENT":          "simd",
+			"GOFLAGS":               "-ldflags=-w",
+			"GOPROXY":               "off", // else every cell asks the network about every import
+			"GOTOOLCHAIN":           "local",
+			"GOMLX_NO_AUTO_INSTALL": "1",
+			"GLIBC_TUNABLES":        "glibc.malloc.hugetlb=1",
+		},
+		Metadata: map[string]any{"debugger": false},
+	}
+}
+
+func joinList(parts []string) string {
+	out := parts[0]
+	for _, p := range parts[1:] {
+		out += string(filepath.ListSeparator) + p
+	}
+	return out
+}
+
+// writeFile replaces a file in one step: a Jupyter that is running may read it at
+// any moment.
+func writeFile(path string, data []byte) error {
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
