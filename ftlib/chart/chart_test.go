@@ -289,3 +289,20 @@ func TestMetric(t *testing.T) {
 		t.Errorf("%+v", f.Series)
 	}
 }
+
+// A resumed run takes some steps again: the chart shows each step once.
+func TestResumedRun(t *testing.T) {
+	var events []ftlib.Event
+	step := func(n int, loss float64) {
+		events = append(events, ftlib.Event{Type: ftlib.EventStep, Step: n, Loss: &loss})
+	}
+	step(1, 3)
+	step(2, 2.5)
+	step(3, 9)
+	events = append(events, ftlib.Event{Type: ftlib.EventResume, Step: 2})
+	step(3, 2.2)
+	p := trainLoss(events)
+	if len(p.x) != 3 || p.x[2] != 3 || p.y[2] != 2.2 {
+		t.Errorf("points %v %v", p.x, p.y)
+	}
+}

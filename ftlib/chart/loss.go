@@ -3,6 +3,7 @@ package chart
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"ftlab/ftlib"
@@ -149,10 +150,22 @@ func (f *Figure) add(p points, s Series) {
 	f.Series = append(f.Series, s)
 }
 
+// valid drops the steps that a resumed or rolled back run took again.
+func valid(events []ftlib.Event) []ftlib.Event {
+	var out []ftlib.Event
+	for _, e := range events {
+		if e.Type == ftlib.EventResume || e.Type == ftlib.EventRollback {
+			out = slices.DeleteFunc(out, func(old ftlib.Event) bool { return old.Step > e.Step })
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
 func trainLoss(events []ftlib.Event) points {
 	var p points
-	for _, e := range events {
-		if e.Type == "step" && e.Loss != nil {
+	for _, e := range valid(events) {
+		if e.Type == ftlib.EventStep && e.Loss != nil {
 			p.put(float64(e.Step), *e.Loss)
 		}
 	}
@@ -163,10 +176,10 @@ func trainLoss(events []ftlib.Event) points {
 // "eval_loss" of any event, or the loss of an "eval" event.
 func evalLoss(events []ftlib.Event) points {
 	var p points
-	for _, e := range events {
+	for _, e := range valid(events) {
 		if v, ok := e.Metrics["eval_loss"]; ok {
 			p.put(float64(e.Step), v)
-		} else if e.Type == "eval" && e.Loss != nil {
+		} else if e.Type == ftlib.EventEval && e.Loss != nil {
 			p.put(float64(e.Step), *e.Loss)
 		}
 	}
@@ -175,8 +188,8 @@ func evalLoss(events []ftlib.Event) points {
 
 func learningRate(events []ftlib.Event) points {
 	var p points
-	for _, e := range events {
-		if e.Type == "step" && e.LR > 0 {
+	for _, e := range valid(events) {
+		if e.Type == ftlib.EventStep && e.LR > 0 {
 			p.put(float64(e.Step), e.LR)
 		}
 	}
@@ -185,7 +198,7 @@ func learningRate(events []ftlib.Event) points {
 
 func metric(events []ftlib.Event, name string) points {
 	var p points
-	for _, e := range events {
+	for _, e := range valid(events) {
 		v, ok := e.Metrics[name]
 		switch {
 		case ok:
