@@ -1,0 +1,129 @@
+package llm
+
+import (
+	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck
+)
+
+// block is one decoder block inside a graph that is being built.
+type block struct {
+	cfg      *Config
+	at       attention
+	params   map[string]*Node // by name inside the layer
+	adapters map[string]adapterSpec
+	key      *Node // dropout key; nil when not training
+}
+
+// saved are the activations of a forward pass that its gradient needs, by role.
+type saved map[string]*Node
+
+// savedNames lists what forward saves besides the block's input, in a fixed order.
+// Norms and activation functions are cheap and computed again.
+func (b *block) savedNames() []string {
+	names := []string{"q", "k", "v", "attn"}
+	if !b.cfg.Parallel {
+		names = append(names, "x1")
+	}
+	if b.cfg.Gated {
+		names = append(names, "gate")
+	}
+	names = append(names, "up")
+	for _, m := range b.cfg.Linears() {
+		if _, ok := b.adapters[m]; ok {
+			names = append(names, "h."+m)
+		}
+	}
+	return names
+}
+
+func (b *block) linear(module string) *linear {
+	l := &linear{name: module, w: b.params[module+".weight"], bias: b.params[module+".bias"], key: b.key}
+	if spec, ok := b.adapters[module]; ok {
+		l.spec = spec
+		l.a, l.b, l.m = b.params[module+".lora_A"], b.params[module+".lora_B"], b.params[module+".lora_m"]
+	}
+	return l
+}
+
+func (b *block) norm(name string, x *Node) *Node {
+	return norm(x, b.params[name+".weight"], b.params[name+".bias"], b.cfg.LayerNorm, b.cfg.NormEps)
+}
+
+// forward is the block: x [N, D] -> y [N, D], and what its gradient needs.
+func (b *block) forward(x *Node) (y *Node, s saved) {
+	n := b.cfg.names()
+	s = saved{"x": x}
+	apply := func(module string, x *Node) *Node {
+		y, h := b.linear(module).forward(x)
+		if h != nil {
+			s["h."+module] = h
+		}
+		return y
+	}
+	h := b.norm(n.norm1, x)
+	s["q"], s["k"], s["v"] = apply(n.q, h), apply(n.k, h), apply(n.v, h)
+	s["attn"] = b.at.forward(s["q"], s["k"], s["v"])
+	x1 := Add(x, apply(n.o, s["attn"]))
+	if !b.cfg.Parallel {
+		s["x1"] = x1
+		h = b.norm(n.norm2, x1)
+	}
+	if b.cfg.Gated {
+		s["gate"] = apply(n.gate, h)
+	}
+	s["up"] = apply(n.up, h)
+	return Add(x1, apply(n.down, b.mlpInner(s))), s
+}
+
+// mlpInner is what the down projection reads.
+func (b *block) mlpInner(s saved) *Node {
+	if b.cfg.Gated {
+		return Mul(activate(b.cfg.Act, s["gate"]), s["up"])
+	}
+	return activate(b.cfg.Act, s["up"])
+}
+
+// vjp is the gradient of forward from what it saved: of the block's input, and of
+// the trained parameters, which grad receives under their names inside the layer.
+func (b *block) vjp(s saved, dy *Node, train map[string]bool, grad func(string, *Node)) (dx *Node) {
+	n, c := b.cfg.names(), b.cfg
+	back := func(module string, x, dy *Node) *Node {
+		return b.linear(module).vjp(x, s["h."+module], dy, train, grad)
+	}
+	backNorm := func(name string, x, dy *Node) *Node {
+		dx, dw, db := normVJP(x, b.params[name+".weight"], dy, c.LayerNorm, c.NormEps)
+		if train[name+".weight"] {
+			grad(name+".weight", dw)
+		}
+		if train[name+".bias"] {
+			grad(name+".bias", db)
+		}
+		return dx
+	}
+	h1 := b.norm(n.norm1, s["x"])
+	h2 := h1
+	if !c.Parallel {
+		h2 = b.norm(n.norm2, s["x1"])
+	}
+	// The MLP.
+	dm := back(n.down, b.mlpInner(s), dy)
+	var dh2 *Node
+	if c.Gated {
+		dgate := Mul(Mul(dm, s["up"]), activateSlope(c.Act, s["gate"]))
+		dup := Mul(dm, activate(c.Act, s["gate"]))
+		dh2 = Add(back(n.gate, h2, dgate), back(n.up, h2, dup))
+	} else {
+		dh2 = back(n.up, h2, Mul(dm, activateSlope(c.Act, s["up"])))
+	}
+	dx1 := dy
+	if !c.Parallel {
+		dx1 = Add(dy, backNorm(n.norm2, s["x1"], dh2))
+	}
+	// Attention.
+	dattn := back(n.o, s["attn"], dx1)
+	dq, dk, dv := b.at.vjp(s["q"], s["k"], s["v"], s["attn"], dattn)
+	dh1 := Add(Add(back(n.q, h1, dq), back(n.k, h1, dk)), back(n.v, h1, dv))
+	if c.Parallel {
+		dh1 = Add(dh1, dh2)
+	}
+	return Add(dx1, backNorm(n.norm1, s["x"], dh1))
+}

@@ -1,0 +1,311 @@
+package llm
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"ftlab/ftlib/corpus"
+)
+
+// EngineOptions say what is trained and how memory is spent. The zero value trains
+// the adapter that is switched on, or every weight when there is none, and keeps the
+// activations of every block.
+type EngineOptions struct {
+	// Train chooses base weights to train by Hugging Face name; nil: none beside an
+	// adapter, all without one.
+	Train func(name string) bool
+	// Recompute keeps block inputs only and runs each block forward again in the
+	// backward pass: a third more time, a fraction of the memory.
+	Recompute bool
+	Seed      int64 // of dropout
+}
+
+// Engine computes losses and gradients of a model layer by layer with programs that
+// are compiled once for all layers of one kind. It is for one goroutine at a time.
+type Engine struct {
+	m         *Model
+	adapter   *Adapter
+	train     map[string]bool
+	recompute bool
+	seed      int64
+
+	plans     []*layerPlan // per layer; equal layers share one
+	tables    *program     // positions -> cosine and sine
+	embed     *program     // ids -> hidden states
+	dEmbed    [2]*program  // gradient of the embedding; [1] adds to one that is there
+	heads     map[headKey]*program
+	allLogits *program
+
+	grads   map[string]*tensors.Tensor
+	squares map[string]*tensors.Tensor // sums of squares of gradients, by layer or name
+}
+
+// NewEngine prepares a model for training or scoring. Nothing is compiled before
+// the first batch.
+func NewEngine(m *Model, o EngineOptions) (*Engine, error) {
+	e := &Engine{m: m, adapter: m.adapter, train: map[string]bool{}, recompute: o.Recompute, seed: o.Seed,
+		heads: map[headKey]*program{}, grads: map[string]*tensors.Tensor{}, squares: map[string]*tensors.Tensor{}}
+	for _, name := range m.Names() {
+		if (o.Train == nil && m.adapter == nil) || (o.Train != nil && o.Train(name)) {
+			e.train[name] = true
+		}
+	}
+	if m.adapter != nil {
+		for name := range m.adapter.params {
+			e.train[name] = true
+		}
+	}
+	shared := map[string]*layerPlan{}
+	for i := range m.Config.Layers {
+		p := e.plan(i)
+		if s := shared[p.key]; s != nil {
+			p = s
+		} else if err := p.build(e); err != nil {
+			return nil, err
+		}
+		shared[p.key] = p
+		e.plans = append(e.plans, p)
+	}
+	return e, e.buildOuter()
+}
+
+// Model is the model that the engine works on.
+func (e *Engine) Model() *Model { return e.m }
+
+// Trainable are the names of the trained weights, sorted.
+func (e *Engine) Trainable() []string { return sortedKeys(e.train) }
+
+// Groups are the trained weights layer by layer and the rest: what an optimizer
+// updates with one program.
+func (e *Engine) Groups() [][]string {
+	by := map[string][]string{}
+	for _, name := range e.Trainable() {
+		key := ""
+		if rest, ok := strings.CutPrefix(name, "model.layers."); ok {
+			n, _, _ := strings.Cut(rest, ".")
+			key = fmt.Sprintf("%08s", n)
+		}
+		by[key] = append(by[key], name)
+	}
+	var groups [][]string
+	for _, key := range sortedKeys(by) {
+		groups = append(groups, by[key])
+	}
+	return groups
+}
+
+// param is a weight as the engine sees it: the adapter's before the model's.
+func (e *Engine) param(name string) *tensors.Tensor {
+	if e.adapter != nil {
+		if t := e.adapter.params[name]; t != nil {
+			return t
+		}
+	}
+	return e.m.param(name)
+}
+
+// Value is a trained weight; the tensor stays the engine's.
+func (e *Engine) Value(name string) *tensors.Tensor { return e.param(name) }
+
+// SetValue replaces a trained weight and frees the old one.
+func (e *Engine) SetValue(name string, t *tensors.Tensor) error {
+	if !e.train[name] {
+		return fmt.Errorf("llm: %q is not trained", name)
+	}
+	at := e.m.params
+	if e.adapter != nil && e.adapter.params[name] != nil {
+		at = e.adapter.params
+	}
+	if old := at[name]; !old.Shape().Equal(t.Shape()) {
+		return fmt.Errorf("llm: %q is %s, the new value %s", name, old.Shape(), t.Shape())
+	}
+	if at[name] != t {
+		free(at[name])
+	}
+	at[name] = t
+	return nil
+}
+
+// Grad is the gradient of a trained weight since the last ClearGrads; nil before.
+func (e *Engine) Grad(name string) *tensors.Tensor { return e.grads[name] }
+
+// GradSquares is the sum of squares of all gradients: the square of the global norm.
+func (e *Engine) GradSquares() (float64, error) {
+	sum := 0.0
+	for _, key := range sortedKeys(e.squares) {
+		v, err := scalar(e.squares[key])
+		if err != nil {
+			return 0, err
+		}
+		sum += v
+	}
+	return sum, nil
+}
+
+// ClearGrads frees the gradients.
+func (e *Engine) ClearGrads() {
+	for _, t := range e.grads {
+		free(t)
+	}
+	for _, t := range e.squares {
+		free(t)
+	}
+	clear(e.grads)
+	clear(e.squares)
+}
+
+// Close frees the gradients; the model stays.
+func (e *Engine) Close() { e.ClearGrads() }
+
+// setGrads stores the outputs of a backward program and frees what they replace.
+// squares is the sum of their squares, kept under key.
+func (e *Engine) setGrads(key string, names []string, squares *tensors.Tensor, ts []*tensors.Tensor) {
+	free(e.squares[key])
+	e.squares[key] = squares
+	for i, name := range names {
+		free(e.grads[name])
+		e.grads[name] = ts[i]
+	}
+}
+
+// pass is one batch on its way through the layers.
+type pass struct {
+	e             *Engine
+	b, t          int
+	ids           *tensors.Tensor   // [N]
+	cos, sin, seg *tensors.Tensor   // [B, T, Dim/2] twice, [B, T]
+	keys          []*tensors.Tensor // dropout key of each layer
+	saved         [][]*tensors.Tensor
+	hidden        *tensors.Tensor // [N, D] behind the last block
+}
+
+func (p *pass) free() {
+	free(p.ids, p.cos, p.sin, p.seg, p.hidden)
+	free(p.keys...)
+	for _, s := range p.saved {
+		free(s...)
+	}
+}
+
+// common are the inputs that every program of a layer begins with.
+func (p *pass) common(layer int) []*tensors.Tensor {
+	return group(p.cos, p.sin, p.seg, p.keys[layer])
+}
+
+// start uploads a batch and makes tables and embeddings.
+func (e *Engine) start(batch *corpus.Batch, key uint64) (*pass, error) {
+	n := batch.B * batch.T
+	if len(batch.IDs) != n || len(batch.Pos) != n || len(batch.Seg) != n {
+		return nil, fmt.Errorf("llm: a batch of %d x %d with %d ids, %d positions, %d segments", batch.B, batch.T, len(batch.IDs), len(batch.Pos), len(batch.Seg))
+	}
+	for i, id := range batch.IDs {
+		if id < 0 || int(id) >= e.m.Config.Vocab {
+			return nil, fmt.Errorf("llm: token %d at row %d, position %d is not in the vocabulary of %d; is it the tokenizer of another model?", id, i/batch.T, i%batch.T, e.m.Config.Vocab)
+		}
+	}
+	if err := e.m.Config.Rope.check(batch.T); err != nil {
+		return nil, err
+	}
+	p := &pass{e: e, b: batch.B, t: batch.T}
+	var err error
+	ints := func(values []int32, dims ...int) (t *tensors.Tensor) {
+		if err == nil {
+			t, err = newInts(e.m.Backend, values, dims...)
+		}
+		return t
+	}
+	p.ids, p.seg = ints(batch.IDs, n), ints(batch.Seg, p.b, p.t)
+	pos := ints(batch.Pos, p.b, p.t)
+	defer free(pos)
+	for i := range e.m.Config.Layers {
+		p.keys = append(p.keys, ints([]int32{int32(uint32(key) + uint32(i)*0x9e3779b9), int32(key >> 32)}, 2))
+	}
+	if err != nil {
+		p.free()
+		return nil, err
+	}
+	out, err := e.tables.call(group(pos))
+	if err == nil {
+		p.cos, p.sin = out[0], out[1]
+		out, err = e.embed.call(group(e.param(embedName), p.ids))
+	}
+	if err != nil {
+		p.free()
+		return nil, err
+	}
+	p.hidden = out[0]
+	return p, nil
+}
+
+// forward runs the blocks. When training, what the gradient needs is kept.
+func (p *pass) forward(training bool) error {
+	e := p.e
+	for i, plan := range e.plans {
+		prog := plan.forward
+		if training {
+			prog = plan.forwardSave
+		}
+		out, err := prog.call(p.common(i), e.layerParams(i), group(p.hidden))
+		if err != nil {
+			return err
+		}
+		if training {
+			p.saved = append(p.saved, append(group(p.hidden), out[1:]...))
+		} else {
+			free(p.hidden)
+		}
+		p.hidden = out[0]
+	}
+	return nil
+}
+
+// backward turns the gradient of the last hidden states into gradients of weights.
+// It frees dy and what forward kept.
+func (p *pass) backward(dy *tensors.Tensor) error {
+	e := p.e
+	defer func() { free(dy) }()
+	for i := len(e.plans) - 1; i >= 0; i-- {
+		plan := e.plans[i]
+		names := make([]string, len(plan.train))
+		for j, name := range plan.train {
+			names[j] = layerName(i, name)
+		}
+		add := 0
+		var old []*tensors.Tensor
+		if len(names) > 0 && e.grads[names[0]] != nil {
+			add = 1
+			for _, name := range names {
+				old = append(old, e.grads[name])
+			}
+		}
+		prog := plan.backward[add]
+		if e.recompute {
+			prog = plan.recompute[add]
+		}
+		out, err := prog.call(p.common(i), e.layerParams(i), group(dy), p.saved[i], old)
+		if err != nil {
+			return err
+		}
+		free(dy)
+		free(p.saved[i]...)
+		p.saved[i] = nil
+		dy = out[0]
+		e.setGrads(layerName(i, ""), names, out[1], out[2:])
+	}
+	if !e.train[embedName] {
+		return nil
+	}
+	add := 0
+	var old []*tensors.Tensor
+	if g := e.grads[embedName]; g != nil {
+		add, old = 1, group(g)
+	}
+	out, err := e.dEmbed[add].call(group(dy, p.ids), old)
+	if err != nil {
+		return err
+	}
+	e.setGrads(embedName, []string{embedName}, out[0], out[1:])
+	return nil
+}

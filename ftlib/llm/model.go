@@ -1,0 +1,218 @@
+package llm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"ftlab/ftlib/safetensors"
+)
+
+// Model is a decoder with its weights on a backend, and at most one adapter that
+// is switched on.
+type Model struct {
+	Config  Config
+	Path    string // where it was loaded from; "" when it was made
+	Backend compute.Backend
+
+	dtype   dtypes.DType               // of matrices
+	params  map[string]*tensors.Tensor // by Hugging Face name
+	adapter *Adapter
+}
+
+// LoadOptions says how weights are held. The zero value holds matrices in float32.
+type LoadOptions struct {
+	DType dtypes.DType // float32 or bfloat16 for matrices; norms and biases are float32 always
+}
+
+// Load reads a model from a directory in Hugging Face's layout (config.json and
+// safetensors, one file or shards) or from a llama2.c .bin file. A tensor that is
+// missing, left over or of the wrong shape is an error that names it.
+func Load(b compute.Backend, path string, o LoadOptions) (*Model, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("llm: %w", err)
+	}
+	if !info.IsDir() {
+		if strings.HasSuffix(path, ".bin") {
+			return loadLlama2C(b, path, o)
+		}
+		return nil, fmt.Errorf("llm: %s is a file; give the directory of a model, or a llama2.c .bin file", path)
+	}
+	c, err := LoadConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	src, err := safetensors.OpenModel(path)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	return load(b, path, c, src, o)
+}
+
+// source is where named tensors come from.
+type source interface {
+	Names() []string
+	Tensor(name string) (safetensors.Tensor, error)
+}
+
+func load(b compute.Backend, path string, c Config, src source, o LoadOptions) (*Model, error) {
+	m := &Model{Config: c, Path: path, Backend: b, dtype: o.DType, params: map[string]*tensors.Tensor{}}
+	if m.dtype == dtypes.InvalidDType {
+		m.dtype = dtypes.Float32
+	}
+	if m.dtype != dtypes.Float32 && m.dtype != dtypes.BFloat16 {
+		return nil, fmt.Errorf("llm: weights as %s: float32 and bfloat16 are supported; float16 would need loss scaling, which is not there", m.dtype)
+	}
+	have := map[string]bool{}
+	for _, name := range src.Names() {
+		have[name] = true
+	}
+	var wrong []string
+	for _, w := range c.weights() {
+		t, err := src.Tensor(w.name)
+		delete(have, w.name)
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Sprintf("%s %v is missing", w.name, w.shape))
+			continue
+		case !sameShape(t.Shape, w.shape):
+			wrong = append(wrong, fmt.Sprintf("%s is %v, the configuration wants %v", w.name, t.Shape, w.shape))
+			continue
+		case len(wrong) > 0:
+			continue
+		}
+		dtype := m.dtype
+		if isNormOrBias(w.name) {
+			dtype = dtypes.Float32
+		}
+		if m.params[w.name], err = fromFile(b, t, dtype); err != nil {
+			return nil, fmt.Errorf("llm: %s: %w", path, err)
+		}
+	}
+	for name := range have {
+		if ignorable(name, c) {
+			continue
+		}
+		wrong = append(wrong, name+" is left over")
+	}
+	if len(wrong) > 0 {
+		m.Close()
+		sort.Strings(wrong)
+		more := ""
+		if len(wrong) > 8 {
+			more = fmt.Sprintf(" and %d more", len(wrong)-8)
+			wrong = wrong[:8]
+		}
+		return nil, fmt.Errorf("llm: %s: the weights do not fit config.json (%s, %d layers): %s%s", path, c.Family, c.Layers, strings.Join(wrong, "; "), more)
+	}
+	return m, nil
+}
+
+// ignorable are tensors that files carry although they can be computed.
+func ignorable(name string, c Config) bool {
+	return strings.HasSuffix(name, "rotary_emb.inv_freq") || (c.Tied && name == headName)
+}
+
+// Close frees the weights and the adapter.
+func (m *Model) Close() {
+	for _, t := range m.params {
+		free(t)
+	}
+	m.params = nil
+	if m.adapter != nil {
+		m.adapter.Close()
+		m.adapter = nil
+	}
+}
+
+// param is a base weight by Hugging Face name; a tied head is the embedding.
+func (m *Model) param(name string) *tensors.Tensor {
+	if name == headName && m.Config.Tied {
+		name = embedName
+	}
+	return m.params[name]
+}
+
+// Names are the names of the base weights, sorted.
+func (m *Model) Names() []string {
+	names := make([]string, 0, len(m.params))
+	for name := range m.params {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Weight copies a base weight to the host, row-major float32.
+func (m *Model) Weight(name string) ([]float32, error) {
+	t := m.param(name)
+	if t == nil {
+		return nil, fmt.Errorf("llm: no weight %q", name)
+	}
+	return floats(t)
+}
+
+// Save writes config.json and model.safetensors into dir, which is made when it is
+// missing. The adapter is not folded in; see [Model.SaveMerged].
+func (m *Model) Save(dir string, dtype safetensors.DType) error {
+	return m.save(dir, dtype, func(name string) (*tensors.Tensor, error) { return m.params[name], nil })
+}
+
+// save writes the weights that get returns; what is not in the model is freed.
+func (m *Model) save(dir string, dtype safetensors.DType, get func(name string) (*tensors.Tensor, error)) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("llm: %w", err)
+	}
+	var out []safetensors.Tensor
+	for _, name := range m.Names() {
+		t, err := get(name)
+		if err != nil {
+			return err
+		}
+		s, err := toFile(name, t, dtype)
+		if t != m.params[name] {
+			free(t)
+		}
+		if err != nil {
+			return err
+		}
+		out = append(out, s)
+	}
+	if err := safetensors.Write(filepath.Join(dir, "model.safetensors"), out, map[string]string{"format": "pt"}); err != nil {
+		return err
+	}
+	config, err := m.Config.JSON(dtype)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o644); err != nil {
+		return fmt.Errorf("llm: %w", err)
+	}
+	return m.copyFiles(dir)
+}
+
+// copyFiles brings tokenizer and templates along, so that dir is a whole model.
+func (m *Model) copyFiles(dir string) error {
+	if m.Path == "" {
+		return nil
+	}
+	var errs []error
+	for _, name := range []string{"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+		"added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "generation_config.json"} {
+		data, err := os.ReadFile(filepath.Join(m.Path, name))
+		if err != nil {
+			continue // not every model has every file
+		}
+		errs = append(errs, os.WriteFile(filepath.Join(dir, name), data, 0o644))
+	}
+	return errors.Join(errs...)
+}

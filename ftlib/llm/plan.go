@@ -1,0 +1,158 @@
+package llm
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// layerPlan is what one block needs to run: layers that agree in it share their
+// compiled programs.
+type layerPlan struct {
+	key      string
+	params   []string // inside the layer, sorted
+	train    []string // those that get a gradient, sorted
+	adapters map[string]adapterSpec
+	window   int
+	dropout  bool
+
+	forward, forwardSave *program    // without and with what the gradient needs
+	backward             [2]*program // from saved activations; [1] adds to gradients that are there
+	recompute            [2]*program // the same from the block's input alone
+}
+
+// plan describes layer i under the engine's adapter and choice of trained weights.
+func (e *Engine) plan(i int) *layerPlan {
+	p := &layerPlan{adapters: map[string]adapterSpec{}, window: e.m.Config.Windows[i]}
+	prefix := layerName(i, "")
+	for _, w := range e.m.Config.layerWeights() {
+		p.params = append(p.params, w.name)
+	}
+	if e.adapter != nil {
+		for name := range e.adapter.params {
+			local, ok := strings.CutPrefix(name, prefix)
+			if ok && strings.Contains(local, ".lora_") {
+				p.params = append(p.params, local)
+			}
+		}
+		for _, m := range e.m.Config.Linears() {
+			if s, ok := e.adapter.specs[prefix+m]; ok {
+				p.adapters[m] = s
+				p.dropout = p.dropout || s.Dropout > 0
+			}
+		}
+	}
+	sort.Strings(p.params)
+	for _, name := range p.params {
+		if e.train[prefix+name] {
+			p.train = append(p.train, name)
+		}
+	}
+	var key strings.Builder
+	fmt.Fprint(&key, p.window, p.train)
+	for _, name := range p.params {
+		fmt.Fprint(&key, name, e.param(prefix+name).Shape())
+	}
+	for _, m := range sortedKeys(p.adapters) {
+		fmt.Fprint(&key, m, p.adapters[m])
+	}
+	p.key = key.String()
+	return p
+}
+
+// block reads the inputs that every program of a layer has: tables, segments,
+// dropout key and, after them, whatever order asks for.
+func (p *layerPlan) block(cfg *Config, in *nodes, training bool) *block {
+	cos, sin, seg := in.next(), in.next(), in.next()
+	key := in.next()
+	b, t := seg.Shape().Dimensions[0], seg.Shape().Dimensions[1]
+	blk := &block{cfg: cfg, adapters: p.adapters,
+		at: attention{b: b, t: t, heads: cfg.Heads, kv: cfg.KVHeads, hd: cfg.HeadDim, cos: cos, sin: sin, seg: seg, window: p.window}}
+	if training && p.dropout {
+		blk.key = key
+	}
+	blk.params = in.named(p.params)
+	return blk
+}
+
+// build makes the programs of a plan. Nothing is compiled before its first call.
+func (p *layerPlan) build(e *Engine) error {
+	cfg := &e.m.Config
+	var err error
+	make := func(name string, fn func(in *nodes) []*Node) *program {
+		if err != nil {
+			return nil
+		}
+		var prog *program
+		prog, err = newProgram(e.m.Backend, name, func(in []*Node) []*Node { return fn(&nodes{in}) })
+		return prog
+	}
+	p.forward = make("block_forward", func(in *nodes) []*Node {
+		blk := p.block(cfg, in, false)
+		y, _ := blk.forward(in.next())
+		return []*Node{y}
+	})
+	p.forwardSave = make("block_forward_save", func(in *nodes) []*Node {
+		blk := p.block(cfg, in, true)
+		y, s := blk.forward(in.next())
+		out := []*Node{y}
+		if e.recompute {
+			return out
+		}
+		for _, name := range blk.savedNames() {
+			out = append(out, s[name])
+		}
+		return out
+	})
+	finish := func(blk *block, in *nodes, s saved, dy *Node, add bool) []*Node {
+		train := map[string]bool{}
+		for _, name := range p.train {
+			train[name] = true
+		}
+		grads := map[string]*Node{}
+		dx := blk.vjp(s, dy, train, func(name string, g *Node) { grads[name] = ConvertDType(g, dtypes.Float32) })
+		if add {
+			for name, old := range in.named(p.train) {
+				grads[name] = Add(old, grads[name])
+			}
+		}
+		sum := Scalar(dx.Graph(), dtypes.Float32, 0)
+		out := []*Node{dx, nil}
+		for _, name := range p.train {
+			sum = Add(sum, ReduceAllSum(Square(grads[name])))
+			out = append(out, grads[name])
+		}
+		out[1] = sum
+		return out
+	}
+	for i, add := range []bool{false, true} {
+		p.backward[i] = make("block_backward", func(in *nodes) []*Node {
+			blk := p.block(cfg, in, true)
+			dy, x := in.next(), in.next()
+			s := saved(in.named(blk.savedNames()))
+			s["x"] = x
+			return finish(blk, in, s, dy, add)
+		})
+		p.recompute[i] = make("block_recompute", func(in *nodes) []*Node {
+			blk := p.block(cfg, in, true)
+			dy, x := in.next(), in.next()
+			_, s := blk.forward(x)
+			return finish(blk, in, s, dy, add)
+		})
+	}
+	return err
+}
+
+// layerParams are the tensors of layer i in the plan's order.
+func (e *Engine) layerParams(i int) []*tensors.Tensor {
+	p := e.plans[i]
+	out := make([]*tensors.Tensor, len(p.params))
+	for j, name := range p.params {
+		out[j] = e.param(layerName(i, name))
+	}
+	return out
+}
