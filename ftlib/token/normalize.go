@@ -1,0 +1,165 @@
+package token
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// normalizer rewrites a piece before it is cut.
+type normalizer interface {
+	normalize(p *piece, track bool)
+}
+
+// chain applies several normalizers in turn.
+type chain []normalizer
+
+func (c chain) normalize(p *piece, track bool) {
+	for _, n := range c {
+		n.normalize(p, track)
+	}
+}
+
+// prependNorm puts a string before a text that is not empty.
+type prependNorm string
+
+func (n prependNorm) normalize(p *piece, track bool) { p.prepend(string(n), track) }
+
+// replaceNorm replaces what a pattern matches.
+type replaceNorm struct {
+	m       matcher
+	content string
+}
+
+func (n replaceNorm) normalize(p *piece, track bool) { p.replace(n.m, n.content, track) }
+
+// stripNorm removes white space at the ends.
+type stripNorm struct{ left, right bool }
+
+func (n stripNorm) normalize(p *piece, track bool) {
+	lo, hi := 0, len(p.s)
+	if n.left {
+		lo = hi - len(strings.TrimLeftFunc(p.s, isSpace))
+	}
+	if n.right {
+		hi = max(lo, len(strings.TrimRightFunc(p.s, isSpace)))
+	}
+	if lo == 0 && hi == len(p.s) {
+		return
+	}
+	if track {
+		p.al = p.alignments()[lo:hi]
+	}
+	p.s = p.s[lo:hi]
+}
+
+// formNorm is one of the four Unicode normal forms.
+type formNorm struct {
+	form    norm.Form
+	compat  bool // NFKC, NFKD
+	compose bool // NFC, NFKC
+}
+
+func (n formNorm) normalize(p *piece, track bool) {
+	if isASCII(p.s) {
+		return
+	}
+	if edits, changed := normalForm(p.s, n.compat, n.compose); changed {
+		p.rewrite(edits, 0, track)
+	}
+}
+
+// mapNorm replaces every character by any number of others.
+type mapNorm func(r rune, out []rune) []rune
+
+func (n mapNorm) normalize(p *piece, track bool) {
+	var edits []edit
+	var buf [4]rune
+	drop, removed := 0, 0
+	changed := false
+	for _, r := range p.s {
+		to := n(r, buf[:0])
+		if len(to) == 0 {
+			if len(edits) == 0 {
+				drop++
+			} else {
+				removed++
+				last := len(edits) - 1
+				edits[last].change-- // of the character before
+			}
+			changed = true
+			continue
+		}
+		for i, r := range to {
+			e := edit{r: r}
+			if i > 0 {
+				e.change = 1
+			}
+			edits = append(edits, e)
+		}
+		changed = changed || len(to) > 1 || to[0] != r
+	}
+	if changed {
+		p.rewrite(edits, drop, track)
+	}
+}
+
+// lower is Rust's to_lowercase of a character.
+func lower(r rune, out []rune) []rune {
+	if r == 0x130 {
+		return append(out, 'i', 0x307)
+	}
+	if to, ok := newLower[r]; ok {
+		return append(out, to)
+	}
+	return append(out, unicode.ToLower(r))
+}
+
+// newLower are lower cases that are younger than Go's tables.
+var newLower = func() map[rune]rune {
+	m := map[rune]rune{0x1C89: 0x1C8A, 0xA7CB: 0x264, 0xA7CC: 0xA7CD, 0xA7CE: 0xA7CF, 0xA7D2: 0xA7D3,
+		0xA7D4: 0xA7D5, 0xA7DA: 0xA7DB, 0xA7DC: 0x19B}
+	for r := rune(0x10D50); r <= 0x10D65; r++ {
+		m[r] = r + 0x20
+	}
+	for r := rune(0x16EA0); r <= 0x16EB8; r++ {
+		m[r] = r + 0x1B
+	}
+	return m
+}()
+
+// stripMarks drops combining marks.
+func stripMarks(r rune, out []rune) []rune {
+	if rustMarks.has(r) {
+		return out
+	}
+	return append(out, r)
+}
+
+// byteLevelNorm writes every byte as its visible character.
+type byteLevelNorm struct{}
+
+func (byteLevelNorm) normalize(p *piece, track bool) { p.toByteChars(track) }
+
+// nmt is the cleaning of SentencePiece's nmt rules.
+func nmt(r rune, out []rune) []rune {
+	switch {
+	case 1 <= r && r <= 8, r == 0xB, 0xE <= r && r <= 0x1F, r == 0x7F, r == 0x8F, r == 0x9F:
+		return out
+	case r == '\t', r == '\n', r == '\f', r == '\r', r == 0x1680, 0x200B <= r && r <= 0x200F,
+		r == 0x2028, r == 0x2029, r == 0x2581, r == 0xFEFF, r == 0xFFFD:
+		return append(out, ' ')
+	}
+	return append(out, r)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
