@@ -229,14 +229,14 @@ func (t table) Text() string {
 		plain[r] = row
 	}
 	var b strings.Builder
-	for r, row := range plain {
+	for _, row := range plain {
 		var line strings.Builder
 		for i, c := range row {
 			if i >= len(width) {
 				break
 			}
 			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
-			if r > 0 && t.align(i) == "right" {
+			if t.align(i) == "right" {
 				c = pad + c
 			} else {
 				c += pad
