@@ -99,6 +99,33 @@ func (d *Dir) WriteJSON(name string, v any) error {
 	return nil
 }
 
+// WriteDir makes the directory name of the run hold what write writes, whole or not
+// at all. What was there before is replaced.
+func (d *Dir) WriteDir(name string, write func(dir string) error) error {
+	path, tmp := filepath.Join(d.Path, name), filepath.Join(d.Path, "."+name+".new.tmp")
+	err := os.RemoveAll(tmp)
+	if err == nil {
+		err = os.Mkdir(tmp, 0o755)
+	}
+	if err == nil {
+		err = write(tmp)
+	}
+	if err == nil {
+		_, err = syncTree(tmp)
+	}
+	if _, e := os.Stat(path); err == nil && e == nil {
+		err = remove(path)
+	}
+	if err == nil {
+		err = rename(tmp, path)
+	}
+	if err != nil {
+		os.RemoveAll(tmp)
+		return fmt.Errorf("ckpt: writing %s: %w", path, err)
+	}
+	return nil
+}
+
 // Event appends a line to metrics.jsonl.
 func (d *Dir) Event(e ftlib.Event) error {
 	line, err := json.Marshal(e)

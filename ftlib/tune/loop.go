@@ -96,6 +96,11 @@ func (l *Loop) run(ctx context.Context) (res Result, err error) {
 	if err := l.emit(ftlib.Event{Type: kind, Message: l.describe()}); err != nil {
 		return l.result, err
 	}
+	if l.Dir != nil && l.resumed { // a kill can come between saving and pruning
+		if err := l.Dir.Prune(l.Run.Save.Keep); err != nil {
+			return l.result, l.fail(err)
+		}
+	}
 	for l.state.Step < l.plan.Steps && l.state.Stopped == "" && ctx.Err() == nil {
 		if err := l.step(); err != nil {
 			return l.result, l.fail(err)
