@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // parquetBatch is the number of rows held at once.
@@ -82,7 +83,13 @@ func (p *parquetReader) open(f *os.File) (rerr *RowError) {
 		return fileError(p.path, "not a whole parquet file", plainParquet(err), "it may be cut off: download or write it again")
 	}
 	root := p.file.Root()
-	p.tree = newParquetNode(root, 0, 0)
+	var logical []format.LogicalTypeValue
+	for _, e := range p.file.Metadata().Schema {
+		if e.Type.Valid {
+			logical = append(logical, e.LogicalType.Value)
+		}
+	}
+	p.tree = newParquetNode(root, 0, 0, logical)
 	for _, c := range root.Columns() {
 		p.columns = append(p.columns, c.Name())
 	}

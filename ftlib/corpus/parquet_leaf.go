@@ -21,10 +21,9 @@ type decodeFunc func(parquet.Value) (v any, invalid bool)
 // numbers, dates and times become ISO 8601 strings, decimals numbers where a
 // float64 holds them exactly enough (15 digits) and strings otherwise, JSON
 // columns what they hold, other bytes strings when they are UTF-8.
-func leafDecoder(c *parquet.Column) decodeFunc {
-	var logical format.LogicalTypeValue
-	if lt := c.Type().LogicalType(); lt != nil {
-		logical = lt.Value
+func leafDecoder(c *parquet.Column, logical format.LogicalTypeValue) decodeFunc {
+	if lt := c.Type().LogicalType(); lt != nil && logical == nil {
+		logical = lt.Value // made of the converted type of an older file
 	}
 	switch c.Type().Kind() {
 	case parquet.Boolean:

@@ -34,7 +34,9 @@ type parquetNode struct {
 	decode   func(parquet.Value) (v any, invalid bool)
 }
 
-func newParquetNode(c *parquet.Column, def, rep int) *parquetNode {
+// newParquetNode reads the schema below c. The logical types of the leaves, in
+// their order, come from the file's metadata: the library drops some.
+func newParquetNode(c *parquet.Column, def, rep int, logical []format.LogicalTypeValue) *parquetNode {
 	n := &parquetNode{name: c.Name(), optional: c.Optional(), repeated: c.Repeated()}
 	if c.Optional() || c.Repeated() {
 		def++
@@ -44,12 +46,12 @@ func newParquetNode(c *parquet.Column, def, rep int) *parquetNode {
 	}
 	n.def, n.rep = def, rep
 	if c.Leaf() {
-		n.leaves, n.decode = 1, leafDecoder(c)
+		n.leaves, n.decode = 1, leafDecoder(c, logical[c.Index()])
 		return n
 	}
 	n.shape = shapeStruct
 	for _, child := range c.Columns() {
-		f := newParquetNode(child, def, rep)
+		f := newParquetNode(child, def, rep, logical)
 		f.first = n.leaves
 		n.leaves += f.leaves
 		n.fields = append(n.fields, f)

@@ -1,3 +1,0 @@
-package corpus
-
-func knownColumn(name string) bool { return name == "prompt" }
