@@ -42,6 +42,7 @@ type Loop struct {
 	timer   timer
 	saved   int // step of the last checkpoint of this process, -1: none
 	resumed bool
+	early   []string // warnings from before the first event
 	result  Result
 	last    *float64 // loss of the last step
 }
@@ -95,6 +96,11 @@ func (l *Loop) run(ctx context.Context) (res Result, err error) {
 	}
 	if err := l.emit(ftlib.Event{Type: kind, Message: l.describe()}); err != nil {
 		return l.result, err
+	}
+	for _, w := range l.early {
+		if err := l.warn(w); err != nil {
+			return l.result, err
+		}
 	}
 	if l.Dir != nil && l.resumed { // a kill can come between saving and pruning
 		if err := l.Dir.Prune(l.Run.Save.Keep); err != nil {

@@ -63,6 +63,28 @@ func (l *Loop) evaluated() bool {
 	return l.result.EvalLoss != nil && l.plan.EvalEvery > 0 && (s%l.plan.EvalEvery == 0 || s == l.plan.Steps)
 }
 
+// resumeLatest goes back to the newest checkpoint of the run directory that is
+// whole; a run without any starts from the beginning. A damaged one is skipped with
+// a warning.
+func (l *Loop) resumeLatest() error {
+	list, damaged := ckpt.List(l.Dir.Path)
+	for i := len(list) - 1; i >= 0; i-- {
+		if err := list[i].Verify(); err != nil {
+			damaged = errors.Join(damaged, err)
+			continue
+		}
+		if damaged != nil {
+			l.early = append(l.early, fmt.Sprintf("%v; going on from step %d", damaged, list[i].Step))
+		}
+		return l.resume(list[i])
+	}
+	if damaged != nil {
+		return fmt.Errorf("tune: no checkpoint of %s is whole: %w", l.Dir.Path, damaged)
+	}
+	l.resumed = true // metrics of steps that were lost are void
+	return nil
+}
+
 // resume goes back to a checkpoint. It must come before run.
 func (l *Loop) resume(c ckpt.Checkpoint) error {
 	fail := func(err error) error { return fmt.Errorf("tune: resuming from %s: %w", c.Path, err) }
