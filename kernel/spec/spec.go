@@ -54,8 +54,10 @@ func Install(k Kernel) (string, error) {
 		k.Prefix = filepath.Join(root, ".lab", "venv")
 	}
 	dir := filepath.Join(k.Prefix, "share", "jupyter", "kernels", Name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("spec: %w", err)
+	for _, d := range []string{dir, filepath.Join(root, ".lab", "log")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return "", fmt.Errorf("spec: %w", err)
+		}
 	}
 	data, err := json.MarshalIndent(describe(root, k.GoBin), "", "  ")
 	if err != nil {
@@ -72,9 +74,11 @@ func Install(k Kernel) (string, error) {
 // describe is the content of kernel.json for a checkout at root.
 func describe(root, goBin string) kernelJSON {
 	bin := filepath.Join(root, ".lab", "bin")
+	log := filepath.Join(root, ".lab", "log", "gonb.txt")
 	path := slices.DeleteFunc([]string{bin, goBin, "${PATH}"}, func(s string) bool { return s == "" })
 	return kernelJSON{
-		Argv:          []string{filepath.Join(bin, "gonb"), "--kernel", "{connection_file}", "--go_work=" + root},
+		Argv: []string{filepath.Join(bin, "gonb"), "--kernel", "{connection_file}", "--go_work=" + root,
+			"--logtostderr=false", "--stderrthreshold=FATAL", "--log_file=" + log},
 		DisplayName:   DisplayName,
 		Language:      "go",
 		InterruptMode: "message",
@@ -84,6 +88,7 @@ func describe(root, goBin string) kernelJSON {
 			"GOEXPERIMENT":          "simd",
 			"GOFLAGS":               "-ldflags=-w",
 			"GOPROXY":               "off", // else every cell asks the network about every import
+			"GOWORK":                "",    // the notebook's own
 			"GOTOOLCHAIN":           "local",
 			"GOMLX_NO_AUTO_INSTALL": "1",
 			"GLIBC_TUNABLES":        "glibc.malloc.hugetlb=1",

@@ -1,0 +1,249 @@
+# Shared by scripts/lab and scripts/test: sets everything up below .lab/.
+# Every step is skipped when its stamp (a hash of what it depends on) matches and what
+# it makes is there and works, so running it again takes seconds and repairs the rest.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+lab=$root/.lab
+bin=$lab/bin
+venv=$lab/venv
+
+min_go=1.26.5
+min_python=3.10
+min_free_mb=3000
+
+say()  { printf '%s\n' "$*"; }
+note() { printf 'note: %s\n' "$*" >&2; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# at_least A B: version A is B or newer.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# --- what must be on the machine ------------------------------------------------
+
+need_go() {
+    command -v go >/dev/null ||
+        fail "Go is not installed (no go command in PATH). Install Go $min_go or newer from go.dev/dl, then run this again."
+    export GOTOOLCHAIN=local # never fetch another Go behind the user's back
+    export GOEXPERIMENT=simd # the pure Go backend is ten times faster with it
+    export GOWORK=off
+    if [ -z "${HOME:-}" ]; then # a bare environment: Go's caches go below .lab too
+        export HOME=$lab/home
+        mkdir -p "$HOME"
+    fi
+    local version
+    version=$(cd / && env -u GOEXPERIMENT go env GOVERSION 2>/dev/null | sed 's/^go//; s/[^0-9.].*//')
+    at_least "${version:-0}" $min_go ||
+        fail "Go ${version:-of unknown version} is too old ($(command -v go)). Install Go $min_go or newer from go.dev/dl, then run this again."
+    if [ "$(go env CGO_ENABLED)" = 0 ]; then
+        note "no C compiler found: XLA is left out and the slower pure Go backend is used. Install gcc and run this again for XLA."
+    fi
+    go_id="$(command -v go) $version"
+}
+
+need_python() {
+    local candidate version too_old=
+    for candidate in ${FTLAB_PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do
+        command -v "$candidate" >/dev/null || continue
+        version=$("$candidate" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) || continue
+        if at_least "$version" $min_python; then
+            python=$(command -v "$candidate")
+            python_id="$python $version"
+            return
+        fi
+        too_old="$candidate is Python $version"
+    done
+    [ -z "$too_old" ] ||
+        fail "Python is too old: $too_old. Install Python $min_python or newer (or name one in FTLAB_PYTHON), then run this again."
+    fail "Python is not installed (no python3 in PATH). Install Python $min_python or newer, then run this again."
+}
+
+need_space() {
+    local free=${FTLAB_FREE_MB:-}
+    [ -n "$free" ] || free=$(df -Pm "$lab" | awk 'NR == 2 { print $4 }')
+    [ "$free" -ge $min_free_mb ] ||
+        fail "only $free MB are free on the disk of $root; the set-up needs $min_free_mb MB. Free some space, then run this again."
+}
+
+# --- stamps ---------------------------------------------------------------------
+
+# hash_of FILES_AND_WORDS: one hash over the content of files and over plain words.
+hash_of() {
+    local item
+    for item in "$@"; do
+        if [ -f "$item" ]; then cat "$item"; else printf '%s\n' "$item"; fi
+    done | { sha256sum 2>/dev/null || shasum -a 256; } | cut -d ' ' -f 1
+}
+
+stamp_matches() { [ "$(cat "$lab/stamps/$1" 2>/dev/null)" = "$2" ]; }
+set_stamp()     { mkdir -p "$lab/stamps" && printf '%s\n' "$2" > "$lab/stamps/$1"; }
+
+# run_logged NAME COMMAND...: shows nothing unless it fails, then the end of its output.
+run_logged() {
+    local name=$1 log=$lab/log/$1.txt
+    shift
+    mkdir -p "$lab/log"
+    "$@" > "$log" 2>&1 && return
+    tail -n 15 "$log" >&2
+    if grep -qiE 'no such host|network is unreachable|connection (refused|timed out)|temporary failure in name resolution|name or service not known|newconnectionerror|i/o timeout|dial tcp' "$log"; then
+        why="there seems to be no network"
+    elif grep -qi 'no space left' "$log"; then
+        why="the disk is full"
+    else
+        why="see ${log#"$root"/}"
+    fi
+    return 1
+}
+
+# --- the steps --------------------------------------------------------------------
+
+# tool NAME PACKAGE: builds a program of scripts/tools into .lab/bin.
+tool() {
+    local name=$1 package=$2 want
+    want=$(hash_of "$root/scripts/tools/go.mod" "$root/scripts/tools/go.sum" "$go_id")
+    stamp_matches "tool-$name" "$want" && [ -x "$bin/$name" ] && return
+    need_space
+    say "building $name"
+    if run_logged "build-$name" go -C "$root/scripts/tools" build -buildvcs=false -ldflags=-w -o "$bin/$name" "$package"; then
+        set_stamp "tool-$name" "$want"
+    elif [ -x "$bin/$name" ]; then
+        note "$name could not be built again ($why): going on with the one that is there"
+    else
+        fail "$name could not be built ($why). Connect to the network for the first set-up, then run this again."
+    fi
+}
+
+# build_ft: the command line, and with it the packages that notebook cells import.
+build_ft() {
+    [ -x "$bin/ft" ] || say "building ft"
+    [ -x "$bin/ft" ] || need_space
+    run_logged build-ft go_build_ft && return
+    if [ "$why" = "there seems to be no network" ] && [ ! -x "$bin/ft" ]; then
+        fail "ft could not be built (its modules must be downloaded once and $why). Connect to the network, then run this again."
+    fi
+    fail "ft could not be built ($why)."
+}
+
+# go_build_ft: with the revision in it, where git lets Go read it.
+go_build_ft() {
+    go -C "$root" build -ldflags=-w -o "$bin/ft" ./cmd/ft ||
+        go -C "$root" build -buildvcs=false -ldflags=-w -o "$bin/ft" ./cmd/ft
+}
+
+# warm_cells: compiles what cells import, so that the first cell starts fast.
+warm_cells() {
+    run_logged warm go -C "$root" build ./ftlib/... ./kernel/... || note "the packages for cells do not build ($why)"
+}
+
+# python_env: JupyterLab in a private Python environment.
+python_env() {
+    local want
+    want=$(hash_of "$root/scripts/requirements.txt" "$python_id" "$venv")
+    stamp_matches python "$want" && "$venv/bin/python" -c 'import nbclient, jupyterlab' 2>/dev/null && return
+    need_space
+    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+        fail "this Python has no venv module ($python). On Debian or Ubuntu: sudo apt install python3-venv; then run this again."
+    say "installing JupyterLab into .lab/venv"
+    if run_logged python make_python_env; then
+        set_stamp python "$want"
+    elif [ -x "$venv/bin/jupyter-lab" ] && "$venv/bin/python" -c 'import nbclient, jupyterlab' 2>/dev/null; then
+        note "the Python packages could not be brought up to date ($why): going on with those that are there"
+    else
+        fail "JupyterLab could not be installed ($why). Connect to the network for the first set-up, then run this again."
+    fi
+}
+
+make_python_env() {
+    # What is there stays usable until the new one is complete; an environment cannot be
+    # moved afterwards, so an unusable one is replaced, a usable one updated in place.
+    if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+        "$python" -m venv --clear "$venv" || return
+    fi
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        --require-hashes --only-binary :all: -r "$root/scripts/requirements.txt"
+}
+
+# plugin KIND: an XLA plugin into .lab/plugins/KIND; without one FTLab uses pure Go.
+plugin() {
+    local kind=$1 list=$root/scripts/plugin-$1.txt dir=$lab/plugins/${1%1[23]} want
+    want=$(hash_of "$list")
+    stamp_matches "plugin-$kind" "$want" && has_plugin "$dir" && return
+    need_space
+    say "installing the XLA plugin ($kind)"
+    rm -rf "$dir.new"
+    if run_logged "plugin-$kind" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+            --no-deps --no-compile --require-hashes --only-binary :all: --target "$dir.new" -r "$list" && has_plugin "$dir.new"; then
+        [ "$dir" = "$lab/plugins/cuda" ] && arrange_cuda "$dir.new"
+        rm -rf "$dir" && mv "$dir.new" "$dir"
+        set_stamp "plugin-$kind" "$want"
+    elif has_plugin "$dir"; then
+        note "the XLA plugin could not be brought up to date (${why:-none for this machine}): going on with the one that is there"
+    else
+        note "no XLA plugin ($kind): ${why:-there is none for this machine}; slower backends are used. Run this again to retry; see ft doctor."
+    fi
+    rm -rf "$dir.new"
+}
+
+has_plugin() { [ -n "$(find "$1" -name '*pjrt*.so' -size +1M -print -quit 2>/dev/null)$(find "$1" -name 'xla_cuda_plugin.so' -size +1M -print -quit 2>/dev/null)" ]; }
+
+# arrange_cuda DIR: the plugin looks for CUDA's libraries in ../nvidia, relative to itself.
+arrange_cuda() {
+    local so
+    so=$(find "$1" -name xla_cuda_plugin.so -print -quit)
+    [ -n "$so" ] && mv "$so" "$1/nvidia/pjrt_c_api_cuda_plugin.so"
+}
+
+plugins() {
+    plugin cpu
+    compgen -G '/dev/nvidia[0-9]*' >/dev/null || return 0
+    local driver
+    driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)
+    if at_least "${driver:-0}" 580; then plugin cuda13; else plugin cuda12; fi
+}
+
+# kernel: the kernelspec, and a JupyterLab that asks the network for nothing.
+kernel() {
+    run_logged kernel "$bin/ft" lab install --prefix "$venv" || fail "the Jupyter kernel could not be installed ($why)."
+    mkdir -p "$venv/etc/jupyter/labconfig"
+    printf '%s\n' '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}' \
+        > "$venv/etc/jupyter/labconfig/page_config.json"
+}
+
+# jupyter_env: Jupyter's own files stay below .lab, and nobody's settings leak in.
+jupyter_env() {
+    mkdir -p "$lab/jupyter"
+    export JUPYTER_CONFIG_DIR=$lab/jupyter/config JUPYTER_DATA_DIR=$lab/jupyter/data
+    export JUPYTER_RUNTIME_DIR=$lab/jupyter/runtime JUPYTER_PREFER_ENV_PATH=1 IPYTHONDIR=$lab/jupyter/ipython
+    export PYTHONNOUSERSITE=1
+    unset PYTHONPATH PYTHONHOME GOWORK
+}
+
+# set_up TOOLS...: everything, with these programs of scripts/tools.
+set_up() {
+    mkdir -p "$bin"
+    exec 9> "$lab/lock" # one set-up at a time
+    if command -v flock >/dev/null && ! flock -n 9; then
+        say "waiting for another set-up to end"
+        flock 9
+    fi
+    need_go
+    need_python
+    # Python's part waits for the network, Go's for the processor: side by side.
+    ( python_env && plugins ) &
+    local python_job=$! name
+    trap 'kill $python_job 2>/dev/null' EXIT
+    build_ft
+    for name in "$@"; do
+        case $name in
+            gonb)        tool gonb github.com/janpfeifer/gonb ;;
+            gopls)       tool gopls golang.org/x/tools/gopls ;;
+            goimports)   tool goimports golang.org/x/tools/cmd/goimports ;;
+            staticcheck) tool staticcheck honnef.co/go/tools/cmd/staticcheck ;;
+        esac
+    done
+    warm_cells
+    wait $python_job || exit 1
+    trap - EXIT
+    kernel
+    exec 9>&-
+    jupyter_env
+}
