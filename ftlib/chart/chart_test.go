@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -301,6 +302,12 @@ func TestResumedRun(t *testing.T) {
 	step(3, 9)
 	events = append(events, ftlib.Event{Type: ftlib.EventResume, Step: 2})
 	step(3, 2.2)
+	if f := Loss(Curve{Events: events}); f.X.To != 3 {
+		t.Errorf("the axis of a run that goes on ends at %g", f.X.To)
+	}
+	if f := Loss(Curve{Events: append(slices.Clone(events), ftlib.Event{Type: ftlib.EventEnd})}); f.X.To != 0 {
+		t.Errorf("the axis of a run that is over is kept open to %g", f.X.To)
+	}
 	p := trainLoss(events)
 	if len(p.x) != 3 || p.x[2] != 3 || p.y[2] != 2.2 {
 		t.Errorf("points %v %v", p.x, p.y)

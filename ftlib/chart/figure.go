@@ -16,8 +16,9 @@ type Figure struct {
 type Axis struct {
 	Name  string
 	Unit  Unit
-	Whole bool // only whole numbers make sense (steps)
-	Zero  bool // the axis begins at zero (and ends at 1 for Share)
+	Whole bool    // only whole numbers make sense (steps)
+	Zero  bool    // the axis begins at zero (and ends at 1 for Share)
+	To    float64 // the x axis reaches at least this far; zero: as far as the data
 }
 
 // Unit decides how values are written.

@@ -28,6 +28,11 @@ func Loss(curves ...Curve) Figure {
 		X:     Axis{Name: "step", Whole: true},
 		Y:     []Axis{{Name: "loss (nats a token)", Unit: Nats}},
 	}
+	for _, c := range curves {
+		if !ended(c.Events) {
+			f.X.To = max(f.X.To, float64(planned(c.Events)))
+		}
+	}
 	if len(curves) == 1 {
 		f.single(curves[0])
 		return f
@@ -221,6 +226,16 @@ func planned(events []ftlib.Event) int {
 		n = max(n, e.Steps, e.Step)
 	}
 	return n
+}
+
+// ended reports whether the last run of these events is over. The axis of one that
+// goes on reaches to its last planned step.
+func ended(events []ftlib.Event) bool {
+	if len(events) == 0 {
+		return true
+	}
+	last := events[len(events)-1].Type
+	return last == ftlib.EventEnd || last == ftlib.EventError
 }
 
 // smoothed is the exponential average with the start corrected as Adam corrects its

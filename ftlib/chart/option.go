@@ -61,7 +61,7 @@ func (f Figure) lineOption() map[string]any {
 	line.SetGlobalOptions(f.globals()...)
 	line.SetGlobalOptions(charts.WithXAxisOpts(opts.XAxis{
 		Type: "value", Name: f.X.Name, NameLocation: "middle", NameGap: 28,
-		Min: "dataMin", Max: "dataMax", MinInterval: whole(f.X),
+		Min: "dataMin", Max: f.last(), MinInterval: whole(f.X),
 		SplitLine: &opts.SplitLine{Show: opts.Bool(false)},
 		AxisLabel: &opts.AxisLabel{HideOverlap: opts.Bool(true)},
 	}))
@@ -72,6 +72,14 @@ func (f Figure) lineOption() map[string]any {
 	}
 	line.Validate()
 	return line.JSON()
+}
+
+// last is where the x axis ends: with the data, or later if the figure says so.
+func (f Figure) last() any {
+	if r := span(f.Series, func(s Series) []float64 { return s.X }); f.X.To > r[1] {
+		return f.X.To
+	}
+	return "dataMax"
 }
 
 func (f Figure) barOption() map[string]any {

@@ -62,7 +62,7 @@ func (f Figure) static(format string, ground, ink draw.Color) ([]byte, error) {
 
 func (f Figure) staticLines(p *canvas) {
 	x := span(f.Series, func(s Series) []float64 { return s.X })
-	xs := newScale(x[0], x[1], 10, false, f.X.Whole)
+	xs := newScale(x[0], max(x[1], f.X.To), 10, false, f.X.Whole)
 	xs.from, xs.to = p.left, p.right
 	ys := f.yScales(p)
 	for _, v := range xs.ticks {

@@ -154,6 +154,19 @@ func (p *Page) Click(selector string) {
 	p.run("clicking "+selector, chromedp.Click(selector, chromedp.ByQuery))
 }
 
+// ClickText presses the first visible element of a CSS selector whose text is the
+// given one, with the mouse, as menus want it.
+func (p *Page) ClickText(selector, text string) {
+	p.t.Helper()
+	find := fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e => e.textContent.trim() === %q && e.getClientRects().length)`, selector, text)
+	p.WaitFor(find)
+	var at [2]float64
+	p.Eval(`(r => [r.x + r.width/2, r.y + r.height/2])(`+find+`.getBoundingClientRect())`, &at)
+	// A menu takes a click only on the entry that the pointer has been seen to enter.
+	p.run("clicking "+text, chromedp.MouseEvent("mouseMoved", at[0]-1, at[1]), chromedp.MouseEvent("mouseMoved", at[0], at[1]),
+		chromedp.Sleep(100*time.Millisecond), chromedp.MouseClickXY(at[0], at[1]))
+}
+
 // Move puts the pointer at a place of the window.
 func (p *Page) Move(x, y float64) {
 	p.t.Helper()
