@@ -92,7 +92,13 @@ func makeReasoning(in *input) ([]Record, *RowError) {
 // truth, with or without a worked solution, under reward_model.
 func makeVerl(in *input) ([]Record, *RowError) {
 	prompt := in.content("problem")
-	rec := Record{Prompt: prompt, Rationale: in.clean(in.optional("reasoning")), Answer: strings.TrimSpace(in.text("answer"))}
+	rec := Record{Prompt: prompt, Rationale: in.clean(in.optional("reasoning")), Answer: strings.TrimSpace(in.optional("answer"))}
+	if boxed, ok := Boxed(rec.Rationale); ok && rec.Answer == "" {
+		rec.Answer = boxed
+	}
+	if rec.Answer == "" {
+		in.text("answer") // says what is wrong with it
+	}
 	for _, m := range prompt.Messages {
 		if m.Role == "user" {
 			rec.Problem = m.Content
