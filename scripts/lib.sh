@@ -117,7 +117,11 @@ build_ft() {
     [ -x "$bin/ft" ] || say "building ft"
     [ -x "$bin/ft" ] || need_space
     run_logged build-ft go_build_ft && return
-    if [ "$why" = "there seems to be no network" ] && [ ! -x "$bin/ft" ]; then
+    if [ -x "$bin/ft" ]; then
+        note "ft could not be built again ($why): going on with the one that is there"
+        return
+    fi
+    if [ "$why" = "there seems to be no network" ]; then
         fail "ft could not be built (its modules must be downloaded once and $why). Connect to the network, then run this again."
     fi
     fail "ft could not be built ($why)."
@@ -125,8 +129,12 @@ build_ft() {
 
 # go_build_ft: with the revision in it, where git lets Go read it.
 go_build_ft() {
-    go -C "$root" build -ldflags=-w -o "$bin/ft" ./cmd/ft ||
-        go -C "$root" build -buildvcs=false -ldflags=-w -o "$bin/ft" ./cmd/ft
+    local output
+    output=$(go -C "$root" build -ldflags=-w -o "$bin/ft" ./cmd/ft 2>&1) && return
+    case $output in
+    *VCS*) go -C "$root" build -buildvcs=false -ldflags=-w -o "$bin/ft" ./cmd/ft ;;
+    *) printf '%s\n' "$output"; return 1 ;;
+    esac
 }
 
 # warm_cells: compiles what cells import, so that the first cell starts fast.

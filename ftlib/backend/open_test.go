@@ -40,7 +40,7 @@ func TestOpenComputes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.Exec()
+		out, err := exec.Call()
 		if err != nil {
 			t.Fatal(err)
 		}
