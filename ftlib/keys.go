@@ -111,7 +111,7 @@ func suggestKey(path string) string {
 		}
 	}
 	if best == "" {
-		return "; ft train --help lists the keys"
+		return "; ft train --keys lists all"
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
 }

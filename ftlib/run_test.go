@@ -17,7 +17,7 @@ func TestUnknownKeysNameTheLineAndTheNearestKey(t *testing.T) {
 		{"optim:\n  gradient_accumulation_steps: 8\n", `run.yaml line 2: unknown key "optim.gradient_accumulation_steps"; did you mean "batch.gradient_accumulation_steps"?`},
 		{"dta:\n  train: x\n", `run.yaml line 1: unknown key "dta"; did you mean "data"?`},
 		{"lora:\n  alpha: 3\n", `run.yaml line 2: unknown key "lora.alpha"; did you mean "lora.lora_alpha"?`},
-		{"qqqqqqqqqqqqqqqqqq: 3\n", `unknown key "qqqqqqqqqqqqqqqqqq"; ft train --help lists the keys`},
+		{"qqqqqqqqqqqqqqqqqq: 3\n", `unknown key "qqqqqqqqqqqqqqqqqq"; ft train --keys lists all`},
 		{"batch:\n  max_steps: many\n", `run.yaml line 2: batch.max_steps: "many" is not a whole number`},
 		{"batch:\n  max_steps: 1.5\n", `"1.5" is not a whole number`},
 		{"optim:\n  learning_rate: [1]\n", `run.yaml line 2: optim.learning_rate: a list where a number is expected`},
@@ -278,5 +278,16 @@ func TestEventIsAlwaysJSON(t *testing.T) {
 	}
 	if len(e.Metrics) != 2 {
 		t.Error("encoding changed the event")
+	}
+}
+
+func TestEveryKeyIsDocumented(t *testing.T) {
+	for _, key := range Keys() {
+		if key != "name" && len(KeyDoc(key)) < 5 && !strings.HasPrefix(key, "parent.") {
+			t.Errorf("%s: %q", key, KeyDoc(key))
+		}
+	}
+	if got := KeyDoc("optim.learning_rate"); got != "zero: 2e-4 with LoRA, 2e-5 without" {
+		t.Errorf("optim.learning_rate: %q", got)
 	}
 }
