@@ -132,11 +132,14 @@ func (l *LiveChart) status() (page, text string) {
 func (l *LiveChart) summary() (page, text string) {
 	s := l.state()
 	var parts []string
-	word := "done"
-	if s.failed != "" {
-		word = "stopped"
+	switch {
+	case s.failed != "":
+		parts = append(parts, fmt.Sprintf("stopped: %d steps in %s", s.step, duration(s.time)))
+	case s.message != "" && s.message != "finished":
+		parts = append(parts, s.message) // says how many steps, and how to go on
+	default:
+		parts = append(parts, fmt.Sprintf("done: %d steps in %s", s.step, duration(s.time)))
 	}
-	parts = append(parts, fmt.Sprintf("%s: %d steps in %s", word, s.step, duration(s.time)))
 	if s.firstEval != nil && s.eval != nil {
 		parts = append(parts, fmt.Sprintf("validation loss %.3f → %.3f", *s.firstEval, *s.eval))
 	} else if s.firstLoss != nil && s.loss != nil {
@@ -166,7 +169,7 @@ type runState struct {
 	eval, firstEval       *float64
 	speed, left           float64
 	time                  time.Duration
-	path, failed          string
+	path, failed, message string
 	warnings              []string
 	firstTime, latestTime time.Time
 }
@@ -202,6 +205,8 @@ func (l *LiveChart) state() runState {
 			s.warnings = append(s.warnings, e.Message)
 		case e.Type == ftlib.EventError:
 			s.failed = e.Message
+		case e.Type == ftlib.EventEnd:
+			s.message = e.Message
 		case e.Type == ftlib.EventSave && e.Path != "":
 			s.path = e.Path
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,50 @@ func TestLiveShowsWhyARunStopped(t *testing.T) {
 			t.Errorf("lacks %q:\n%s", want, s)
 		}
 	}
+}
+
+func TestLiveSaysHowToGoOn(t *testing.T) {
+	const message = "interrupted after step 3 of 60; go on with: ft runs resume runs/x"
+	s := plain(t, func() {
+		live := Live("a run")
+		_ = live.Event(ftlib.Event{Type: ftlib.EventEnd, Step: 3, Message: message})
+	})
+	if !strings.Contains(s, message) || strings.Contains(s, "done") {
+		t.Errorf("got %q", s)
+	}
+}
+
+func TestFirst(t *testing.T) {
+	broken := errors.New("broken")
+	seq := func(yield func(int, error) bool) {
+		for i := range 3 {
+			if !yield(i, nil) {
+				return
+			}
+		}
+		yield(0, broken)
+	}
+	if got, err := First(seq, 2); err != nil || len(got) != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := First(seq, 9); err != broken || len(got) != 3 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func TestContextEndsWithAnInterrupt(t *testing.T) {
+	ctx := Context()
+	if ctx.Err() != nil {
+		t.Fatal("ended before the interrupt")
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := self.Signal(os.Interrupt); err != nil {
+		t.Skip("this system cannot send an interrupt to itself:", err)
+	}
+	<-ctx.Done()
 }
 
 func TestMustEndsTheCell(t *testing.T) {

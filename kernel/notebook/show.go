@@ -1,11 +1,14 @@
 package notebook
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"html"
 	"io"
+	"iter"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -81,6 +84,31 @@ func Check(err error) {
 	}
 	showError(err)
 	exit(1)
+}
+
+// First takes the first n values of a sequence that may fail:
+//
+//	rows := notebook.Must(notebook.First(corpus.Open(path, corpus.OpenOptions{}), 5))
+func First[T any](seq iter.Seq2[T, error], n int) ([]T, error) {
+	var out []T
+	for v, err := range seq {
+		if err != nil {
+			return out, err
+		}
+		if out = append(out, v); len(out) >= n {
+			break
+		}
+	}
+	return out, nil
+}
+
+// Context is done when the cell is interrupted (the square button, or Ctrl-C). A run
+// that is given it ends the step that it is in, saves, and can be resumed; a second
+// interrupt ends the program at once.
+func Context() context.Context {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, stop)
+	return ctx
 }
 
 // exit is replaced by tests.
