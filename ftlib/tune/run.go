@@ -1,0 +1,229 @@
+package tune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sort"
+	"strings"
+
+	"ftlab/ftlib"
+	"ftlab/ftlib/ckpt"
+)
+
+// Options are what a run needs besides its specification. The zero value trains
+// silently and keeps the run in its directory.
+type Options struct {
+	Sink   ftlib.Sink // receives every event besides metrics.jsonl; nil: none
+	Resume bool       // go on with the run of this specification if there is one
+	Insist bool       // resume although the data or the model has changed
+
+	open func(ftlib.Run) (*parts, error) // of tests
+}
+
+// parts is everything that a loop is made of, opened.
+type parts struct {
+	Stepper Stepper
+	Data    *Data
+	Inputs  []ckpt.Input
+	Backend string
+}
+
+// Run trains a specification from its beginning, in a new run directory. When ctx
+// is cancelled the step that is running is ended, a checkpoint saved, and the
+// result says [ckpt.Interrupted]; that is no error.
+func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
+	if err := run.Validate(); err != nil {
+		return Result{}, err
+	}
+	if o.Resume {
+		dir, err := findSame(run)
+		if err != nil {
+			return Result{}, err
+		}
+		if dir != "" {
+			return Resume(ctx, dir, o)
+		}
+	}
+	run = run.Resolve()
+	if ckpt.Is(run.Dir()) { // before minutes of work, not after
+		return Result{}, fmt.Errorf("tune: %s holds a run already; continue it with --resume, or give the new one another name", run.Dir())
+	}
+	p, err := o.parts(run)
+	if err != nil {
+		return Result{}, err
+	}
+	defer p.close()
+	l := o.loop(&run, p)
+	env := ckpt.NewEnv()
+	env.Inputs, env.Data, env.Backend = p.Inputs, p.Data.summary(), p.Backend
+	d, err := ckpt.Create(run.Dir(), run, env)
+	if err != nil {
+		return Result{}, err
+	}
+	defer d.Close()
+	l.Dir = d
+	return l.run(ctx)
+}
+
+// Resume goes on with the run in dir from its last whole checkpoint, exactly as if
+// it had never stopped. Inputs that are not what they were are an error, unless
+// o.Insist is set.
+func Resume(ctx context.Context, dir string, o Options) (Result, error) {
+	run, err := ckpt.Spec(dir)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := run.Validate(); err != nil {
+		return Result{}, fmt.Errorf("tune: %s: %w", filepath.Join(dir, "run.yaml"), err)
+	}
+	run = run.Resolve()
+	env, err := ckpt.ReadEnv(dir)
+	if err != nil {
+		return Result{}, err
+	}
+	// Held first: two processes that resume one run must not both load a model.
+	d, err := ckpt.Open(dir)
+	if err != nil {
+		return Result{}, err
+	}
+	defer d.Close()
+	p, err := o.parts(run)
+	if err != nil {
+		return Result{}, err
+	}
+	defer p.close()
+	l := o.loop(&run, p)
+	l.Dir = d
+	if err := env.Changed(p.Inputs); err != nil {
+		if !o.Insist {
+			return Result{}, fmt.Errorf("tune: %s would not go on as it began:\n%w\nput back what it was, start a new run, or insist with --insist", dir, err)
+		}
+		l.early = append(l.early, err.Error())
+	}
+	if err := l.resumeLatest(); err != nil {
+		return Result{}, err
+	}
+	return l.run(ctx)
+}
+
+// parts opens the model and the data, both at once.
+func (o Options) parts(run ftlib.Run) (*parts, error) {
+	if o.open != nil {
+		return o.open(run)
+	}
+	return openParts(run)
+}
+
+// loop makes the loop of a run and writes into the specification what only now is
+// known: how often it evaluates and saves.
+func (o Options) loop(run *ftlib.Run, p *parts) *Loop {
+	plan := newSchedule(*run, p.Data.Train.PerEpoch(), len(p.Data.Validation) > 0)
+	run.Eval.Every, run.Save.Every = orNever(plan.EvalEvery), orNever(plan.SaveEvery)
+	return &Loop{
+		Run: *run, Stepper: p.Stepper, Train: p.Data.Train, Validation: p.Data.Validation, Where: p.Data.Where, Sink: o.Sink,
+		early: p.Data.Warnings,
+	}
+}
+
+func orNever(every int) int {
+	if every == 0 {
+		return -1
+	}
+	return every
+}
+
+func (p *parts) close() {
+	if c, ok := p.Stepper.(io.Closer); ok {
+		c.Close()
+	}
+}
+
+// findSame looks for the run that a specification began: the directory it names, or
+// else the newest run below Out with equal settings. It is "" when there is none.
+func findSame(run ftlib.Run) (string, error) {
+	if run.Name != "" {
+		dir := run.Resolve().Dir()
+		if !ckpt.Is(dir) {
+			return "", nil
+		}
+		was, err := ckpt.Spec(dir)
+		if err != nil {
+			return "", err
+		}
+		if diff := differences(run, was); len(diff) > 0 {
+			return "", fmt.Errorf("tune: %s was trained with other settings (%s); resume it with ft runs resume, branch it with ft runs branch, or give the new run another name",
+				dir, strings.Join(diff, ", "))
+		}
+		return dir, nil
+	}
+	out := run.Resolve().Out
+	entries, err := os.ReadDir(out)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("tune: %w", err)
+	}
+	type found struct {
+		dir string
+		age int64
+	}
+	var same []found
+	for _, e := range entries {
+		dir := filepath.Join(out, e.Name())
+		was, err := ckpt.Spec(dir)
+		if err != nil || was.Parent != nil || len(differences(run, was)) > 0 {
+			continue
+		}
+		env, err := ckpt.ReadEnv(dir)
+		if err != nil {
+			continue
+		}
+		same = append(same, found{dir, env.Created.UnixNano()})
+	}
+	if len(same) == 0 {
+		return "", nil
+	}
+	sort.SliceStable(same, func(i, j int) bool { return same[i].age < same[j].age })
+	return same[len(same)-1].dir, nil
+}
+
+// differences names the settings that a and the resolved specification b of a run
+// disagree on. What a leaves to be decided is no difference.
+func differences(a, b ftlib.Run) []string {
+	asked := a
+	a = a.Resolve()
+	a.Name, b.Name = "", ""
+	a.Parent, b.Parent = nil, nil
+	if asked.Eval.Every == 0 {
+		a.Eval.Every = b.Eval.Every
+	}
+	if asked.Save.Every == 0 {
+		a.Save.Every = b.Save.Every
+	}
+	if filepath.Clean(a.Out) == filepath.Clean(b.Out) {
+		a.Out = b.Out
+	}
+	if reflect.DeepEqual(a, b) {
+		return nil
+	}
+	x, y := map[string]string{}, map[string]string{}
+	for _, s := range a.Settings() {
+		x[s[0]] = s[1]
+	}
+	for _, s := range b.Settings() {
+		y[s[0]] = s[1]
+	}
+	var diff []string
+	for _, key := range ftlib.Keys() {
+		if x[key] != y[key] {
+			diff = append(diff, key)
+		}
+	}
+	return diff
+}
