@@ -1,0 +1,71 @@
+//go:build browser
+
+package browser_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ftlab/internal/browser"
+)
+
+// The quickstart as a person sees it: every cell is run in JupyterLab without a
+// network, and the charts are drawn. Run with
+//
+//	go test -tags browser -timeout 15m ./internal/browser
+//
+// after scripts/lab --setup. FTLAB_SHOTS names a folder for screenshots.
+func TestQuickstartInJupyterLab(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	notebook := filepath.Join(root, "notebooks", "00_quickstart.ipynb")
+	if _, err := os.Stat(filepath.Join(root, "models", "ft-tiny", "config.json")); err != nil {
+		t.Skip("models/ft-tiny is missing")
+	}
+	page := browser.Open(t)
+	lab := browser.StartLab(t, root)
+	lab.Open(page, notebook)
+	shot(t, page, "opened")
+	lab.RunAll(page, 10*time.Minute)
+	for _, e := range lab.Errors(page) {
+		t.Errorf("a cell reports: %s", e)
+	}
+
+	// Outputs far from the window are drawn when they come into view.
+	const charts = `document.querySelectorAll(".ftlab-chart")`
+	page.Size(1400, 9000)
+	page.WaitFor(charts + `.length >= 2`)
+	page.WaitFor(`[...` + charts + `].every(e => e.querySelector("canvas"))`)
+	if pixels, colours := page.Ink(".ftlab-chart"); pixels < 10_000 || colours < 30 {
+		t.Errorf("the charts have %d pixels in %d colours", pixels, colours)
+	}
+	shot(t, page, "whole")
+	page.Size(1400, 1000)
+	page.Eval(charts+`[0].scrollIntoView({block: "center"})`, nil)
+	page.WaitFor(charts + `[0].querySelector("canvas")`)
+	shot(t, page, "chart")
+
+	if runs, _ := filepath.Glob(filepath.Join(lab.Dir(), "runs", "*", "run.yaml")); len(runs) == 0 {
+		t.Error("no run was saved beside the notebook")
+	}
+	page.CheckOffline()
+	for _, line := range page.Console() {
+		if strings.Contains(line, "ftlab") || strings.HasPrefix(line, "exception") {
+			t.Errorf("console: %s", line)
+		}
+	}
+}
+
+// shot saves what the window shows, where somebody wants to look at it.
+func shot(t *testing.T, page *browser.Page, name string) {
+	t.Helper()
+	if dir := os.Getenv("FTLAB_SHOTS"); dir != "" {
+		time.Sleep(time.Second) // fades end
+		page.Save(filepath.Join(dir, "quickstart_"+name+".png"))
+	}
+}
