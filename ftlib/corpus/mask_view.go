@@ -1,0 +1,150 @@
+package corpus
+
+import (
+	"fmt"
+	"html"
+	"strings"
+
+	"ftlab/ftlib/chat"
+)
+
+// TokenState says what training does with a token.
+type TokenState string
+
+const (
+	TokenTrained TokenState = "trained" // the model learns to write it
+	TokenContext TokenState = "context" // the model only reads it
+	TokenCut     TokenState = "cut"     // behind the maximum length: the model never sees it
+)
+
+// TokenView is one token as people look at it.
+type TokenView struct {
+	Text  string // of the input that it stands for; "" for a further token of one character
+	State TokenState
+	ID    int32
+}
+
+// Tokens shows a record token by token, with what Encode would do to each. The error
+// is Encode's; the tokens are there whenever the record could be rendered.
+func Tokens(tok Tokenizer, r Record, tmpl *chat.Template, so SpanOptions, eo EncodeOptions) ([]TokenView, error) {
+	spans, eo, err := prepare(tok, r, tmpl, so, eo)
+	if err != nil {
+		return nil, err
+	}
+	return ViewSpans(tok, spans, eo)
+}
+
+// ViewSpans is Tokens for spans.
+func ViewSpans(tok Tokenizer, spans []chat.Span, o EncodeOptions) ([]TokenView, error) {
+	ex, text, offs := encode(tok, spans, o)
+	_, err := cut(tok, ex, o)
+	views := make([]TokenView, len(ex.IDs))
+	for i, id := range ex.IDs {
+		v := TokenView{ID: id, State: TokenContext}
+		switch r := offs[i]; {
+		case r[0] < 0:
+			v.Text, _ = tok.Token(id)
+		case i == 0 || r != offs[i-1] || r[0] == r[1]:
+			v.Text = text[r[0]:r[1]]
+		}
+		if ex.Train[i] && i > 0 {
+			v.State = TokenTrained
+		}
+		if o.MaxLength > 0 && i >= o.MaxLength {
+			v.State = TokenCut
+		}
+		views[i] = v
+	}
+	return views, err
+}
+
+// TokenCounts are the numbers of tokens in each state.
+func TokenCounts(views []TokenView) (trained, context, cut int) {
+	for _, v := range views {
+		switch v.State {
+		case TokenTrained:
+			trained++
+		case TokenCut:
+			cut++
+		default:
+			context++
+		}
+	}
+	return
+}
+
+// visible writes white space so that one sees it and lines still break.
+func visible(s string) string {
+	return strings.NewReplacer("\n", "↵\n", "\t", "→").Replace(s)
+}
+
+const (
+	ansiTrained = "\x1b[30;42m" // black on green
+	ansiContext = "\x1b[90m"    // grey
+	ansiCut     = "\x1b[9;31m"  // red, struck out
+	ansiReset   = "\x1b[0m"
+)
+
+// Terminal draws tokens for a terminal, every token of its own: alternating shades are
+// left to the eye, a bar stands between tokens. Without color, trained stretches stand
+// in 【】 and cut ones in ✂ ✂.
+func Terminal(views []TokenView, color bool) string {
+	var b strings.Builder
+	for i, v := range views {
+		first := i == 0 || views[i-1].State != v.State
+		last := i == len(views)-1 || views[i+1].State != v.State
+		text := visible(v.Text)
+		if color {
+			style := map[TokenState]string{TokenTrained: ansiTrained, TokenContext: ansiContext, TokenCut: ansiCut}[v.State]
+			// The style ends before a line break: some terminals paint the rest of the line.
+			text = style + strings.ReplaceAll(text, "\n", ansiReset+"\n"+style) + ansiReset
+			b.WriteString(text)
+			if !last && v.Text != "" {
+				b.WriteString(style + "·" + ansiReset)
+			}
+			continue
+		}
+		open, end := map[TokenState]string{TokenTrained: "【", TokenCut: "✂"}[v.State], map[TokenState]string{TokenTrained: "】", TokenCut: "✂"}[v.State]
+		if first {
+			b.WriteString(open)
+		}
+		b.WriteString(text)
+		if last {
+			b.WriteString(end)
+		} else if v.Text != "" {
+			b.WriteString("·")
+		}
+	}
+	return b.String()
+}
+
+// TerminalLegend explains Terminal.
+func TerminalLegend(color bool) string {
+	if color {
+		return ansiTrained + "trained" + ansiReset + "  " + ansiContext + "not trained" + ansiReset + "  " + ansiCut + "cut" + ansiReset + "  (· between tokens, ↵ newline)"
+	}
+	return "【trained】  not trained  ✂cut✂  (· between tokens, ↵ newline)"
+}
+
+const htmlStyle = `<style>
+.ft-tokens{font:13px/1.9 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
+.ft-tokens span{border-radius:3px;padding:1px 0;margin-right:1px}
+.ft-tokens .trained{background:#2da44e55;box-shadow:inset 0 -2px #2da44e}
+.ft-tokens .context{background:#8882}
+.ft-tokens .cut{background:#cf222e33;text-decoration:line-through}
+.ft-tokens .legend{font-size:12px;opacity:.85;margin-bottom:.4em}
+</style>`
+
+// TokensHTML draws tokens for a notebook: trained green, read only grey, cut red, the
+// id of each in its tooltip. It needs nothing from outside.
+func TokensHTML(views []TokenView) string {
+	trained, context, cut := TokenCounts(views)
+	var b strings.Builder
+	b.WriteString(htmlStyle)
+	fmt.Fprintf(&b, `<div class="ft-tokens"><div class="legend"><span class="trained">trained %d</span> <span class="context">not trained %d</span> <span class="cut">cut %d</span></div>`, trained, context, cut)
+	for i, v := range views {
+		fmt.Fprintf(&b, `<span class="%s" title="token %d, id %d">%s</span>`, v.State, i, v.ID, html.EscapeString(visible(v.Text)))
+	}
+	b.WriteString("</div>")
+	return b.String()
+}
