@@ -4,36 +4,19 @@ import (
 	"fmt"
 	"html"
 	"strings"
-)
 
-// TokenView is one token as it is shown.
-type TokenView struct {
-	Text  string
-	State string // "trained", "context", "cut"
-	ID    int
-}
+	"ftlab/ftlib/corpus"
+)
 
 // Tokens shows every token in its own box, coloured by what training does with it:
 // the loss is computed on green ones, grey ones are only read, red ones did not fit.
 // The pointer on a token shows its number.
-func Tokens(views []TokenView) { showView(tokens(views)) }
+func Tokens(views []corpus.TokenView) { showView(tokens(views)) }
 
-type tokens []TokenView
-
-func (v tokens) count() (trained, cut int) {
-	for _, t := range v {
-		switch t.State {
-		case "trained":
-			trained++
-		case "cut":
-			cut++
-		}
-	}
-	return trained, cut
-}
+type tokens []corpus.TokenView
 
 func (v tokens) legend() string {
-	trained, cut := v.count()
+	trained, _, cut := corpus.TokenCounts(v)
 	s := fmt.Sprintf("%d of %d tokens are trained", trained, len(v))
 	if cut > 0 {
 		s += fmt.Sprintf(", %d do not fit and are cut", cut)
@@ -42,27 +25,27 @@ func (v tokens) legend() string {
 }
 
 func (v tokens) HTML() (string, error) {
-	styles := map[string]string{
-		"trained": "background:rgba(46,158,107,.30)",
-		"context": "background:rgba(138,146,156,.16)",
-		"cut":     "background:rgba(214,79,92,.28);text-decoration:line-through",
+	styles := map[corpus.TokenState]string{
+		corpus.TokenTrained: "background:rgba(46,158,107,.30)",
+		corpus.TokenContext: "background:rgba(138,146,156,.16)",
+		corpus.TokenCut:     "background:rgba(214,79,92,.28);text-decoration:line-through",
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<div style="max-width:920px"><div style="margin-bottom:.4em"><small>`+
 		`<span style="%s;padding:0 .4em;border-radius:3px">trained</span> `+
 		`<span style="%s;padding:0 .4em;border-radius:3px">read, not trained</span> `,
-		styles["trained"], styles["context"])
-	if _, cut := v.count(); cut > 0 {
-		fmt.Fprintf(&b, `<span style="%s;padding:0 .4em;border-radius:3px">cut</span> `, styles["cut"])
+		styles[corpus.TokenTrained], styles[corpus.TokenContext])
+	if _, _, cut := corpus.TokenCounts(v); cut > 0 {
+		fmt.Fprintf(&b, `<span style="%s;padding:0 .4em;border-radius:3px">cut</span> `, styles[corpus.TokenCut])
 	}
 	fmt.Fprintf(&b, `<span style="opacity:.7">%s</span></small></div><div style="font-family:monospace;line-height:1.9">`, v.legend())
 	for _, t := range v {
 		style, known := styles[t.State]
 		if !known {
-			style = styles["context"]
+			style = styles[corpus.TokenContext]
 		}
 		fmt.Fprintf(&b, `<span title="%d %s, %s" style="%s;border-radius:3px;margin-right:1px;padding:.1em 0;white-space:pre-wrap">%s</span>`,
-			t.ID, html.EscapeString(fmt.Sprintf("%q", t.Text)), html.EscapeString(t.State), style, visible(t.Text))
+			t.ID, html.EscapeString(fmt.Sprintf("%q", t.Text)), html.EscapeString(string(t.State)), style, visible(t.Text))
 		b.WriteString(strings.Repeat("<br>", strings.Count(t.Text, "\n")))
 	}
 	b.WriteString("</div></div>\n")
@@ -79,19 +62,7 @@ func visible(s string) string {
 		"\t", `<span style="opacity:.45">→</span>`).Replace(s)
 }
 
-// Text marks trained tokens by brackets and separates the others by bars.
+// Text is the form for a terminal, without colours.
 func (v tokens) Text() string {
-	var b strings.Builder
-	for _, t := range v {
-		s := strings.ReplaceAll(t.Text, "\n", "↵")
-		switch t.State {
-		case "trained":
-			b.WriteString("[" + s + "]")
-		case "cut":
-			b.WriteString("~" + s + "~")
-		default:
-			b.WriteString(s + "|")
-		}
-	}
-	return b.String() + "\n" + v.legend() + " ([] trained, | read only)\n"
+	return corpus.Terminal(v, false) + "\n" + corpus.TerminalLegend(false) + "\n" + v.legend() + "\n"
 }
