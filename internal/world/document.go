@@ -29,7 +29,7 @@ func (g Genre) String() string {
 
 // Mixture is the share of each genre among the documents, in per cent.
 var Mixture = [genres]float64{
-	Talk: 5, Film: 20, Bio: 10, Quiz: 12, Cooking: 5, Dialogue: 10, Equation: 13, Wordproblem: 22, Coding: 3,
+	Talk: 5, Film: 18, Bio: 9, Quiz: 11, Cooking: 5, Dialogue: 9, Equation: 18, Wordproblem: 22, Coding: 3,
 }
 
 // Hints is the share of word problems that tell the answer beforehand; those are
@@ -79,7 +79,7 @@ func (w *World) document(s *source, g Genre) Document {
 		return Document{Genre: g, Text: w.dialogue(s)}
 	case Equation:
 		var out []string
-		for range s.between(4, 9) {
+		for range s.between(1, 6) {
 			out = append(out, equation(s).String())
 		}
 		return Document{Genre: g, Text: strings.Join(out, " ")}
