@@ -353,6 +353,9 @@ func (c *Config) weights() []weightSpec {
 
 func layerName(layer int, name string) string { return fmt.Sprintf("model.layers.%d.%s", layer, name) }
 
+// NoDecay reports weights that take no weight decay, as transformers does: norms and biases.
+func NoDecay(name string) bool { return isNormOrBias(name) }
+
 // isNormOrBias reports weights that take no weight decay and stay in float32.
 func isNormOrBias(name string) bool {
 	return strings.HasSuffix(name, ".bias") || strings.Contains(name, "norm.") || strings.Contains(name, "layernorm")

@@ -5,10 +5,16 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"sort"
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute"
+
+	"ftlab/ftlib"
+	"ftlab/ftlib/backend"
 	"ftlab/ftlib/corpus"
+	"ftlab/ftlib/optim"
 	"ftlab/ftlib/safetensors"
 	"ftlab/internal/testkit"
 )
@@ -131,9 +137,11 @@ func (g goldenFile) checkGrads(e *Engine) {
 
 func relative(got, want float64) float64 { return math.Abs(got-want) / math.Abs(want) }
 
-func loadGolden(t *testing.T, name string) *Model {
+func loadGolden(t *testing.T, name string) *Model { return loadGoldenOn(t, testkit.Backend(t), name) }
+
+func loadGoldenOn(t *testing.T, b compute.Backend, name string) *Model {
 	t.Helper()
-	m, err := Load(testkit.Backend(t), filepath.Dir(testkit.Golden(t, name+"/config.json")), LoadOptions{})
+	m, err := Load(b, filepath.Dir(testkit.Golden(t, name+"/config.json")), LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,17 +149,30 @@ func loadGolden(t *testing.T, name string) *Model {
 	return m
 }
 
+// variant is a way to compute the same: a backend and a memory policy.
+type variant struct {
+	name      string
+	backend   compute.Backend
+	recompute bool
+}
+
+// variants are the test backend (XLA where there is a plugin) and the pure Go backend
+// with both policies.
+func variants(t *testing.T) []variant {
+	return []variant{{"default", testkit.Backend(t), false}, {"go", goBackend(t), false}, {"go/recompute", goBackend(t), true}}
+}
+
 func TestGoldenModels(t *testing.T) {
 	for _, family := range []string{"llama", "mistral", "qwen2", "phi"} {
-		for _, recompute := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/recompute=%v", family, recompute), func(t *testing.T) {
+		for _, v := range variants(t) {
+			t.Run(family+"/"+v.name, func(t *testing.T) {
 				g := openGolden(t, "models/"+family+"_io.safetensors")
 				var io struct {
 					Loss float64 `json:"loss"`
 				}
 				testkit.GoldenJSON(t, "models/"+family+"_io.json", &io)
-				m := loadGolden(t, "models/"+family)
-				e, err := NewEngine(m, EngineOptions{Recompute: recompute})
+				m := loadGoldenOn(t, v.backend, "models/"+family)
+				e, err := NewEngine(m, EngineOptions{Recompute: v.recompute})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -174,14 +195,14 @@ func TestGoldenModels(t *testing.T) {
 
 func TestGoldenLoRA(t *testing.T) {
 	for _, name := range []string{"qv", "all_linear_rslora", "dora"} {
-		for _, recompute := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/recompute=%v", name, recompute), func(t *testing.T) {
+		for _, v := range variants(t) {
+			t.Run(name+"/"+v.name, func(t *testing.T) {
 				g := openGolden(t, "lora/"+name+"_io.safetensors")
-				m := loadGolden(t, "models/llama")
+				m := loadGoldenOn(t, v.backend, "models/llama")
 				if _, err := m.LoadAdapter(filepath.Dir(testkit.Golden(t, "lora/"+name+"/adapter_config.json"))); err != nil {
 					t.Fatal(err)
 				}
-				e, err := NewEngine(m, EngineOptions{Recompute: recompute})
+				e, err := NewEngine(m, EngineOptions{Recompute: v.recompute})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -200,4 +221,221 @@ func TestGoldenLoRA(t *testing.T) {
 			})
 		}
 	}
+}
+
+type loraCase struct {
+	GA1, GA2 []struct {
+		Loss     float64 `json:"loss"`
+		GradNorm float64 `json:"grad_norm_before_clip"`
+	}
+	Optimizer struct {
+		Betas       [2]float64 `json:"betas"`
+		Clip        float64    `json:"clip_global_norm"`
+		Eps         float64    `json:"eps"`
+		LR          float64    `json:"lr"`
+		WeightDecay float64    `json:"weight_decay"`
+	} `json:"optimizer"`
+}
+
+// goBackend is the pure Go backend. Trajectories are compared on it: its products
+// accumulate in lanes, as torch's do, while XLA adds the tiny products of these cases
+// one after another. Its gradients are as close to PEFT's (the tests above run on both),
+// but where one is zero but for rounding, Adam's first step, g/(|g|+eps), turns the
+// rounding into a step of full size.
+func goBackend(t *testing.T) compute.Backend {
+	t.Helper()
+	b, err := backend.Open(backend.Go)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestGoldenLoRATrajectory repeats PEFT's five optimizer steps with clipping, whole and
+// with every batch cut in two micro-batches.
+func TestGoldenLoRATrajectory(t *testing.T) {
+	for _, name := range []string{"qv", "all_linear_rslora", "dora"} {
+		for _, parts := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s/ga%d", name, parts), func(t *testing.T) {
+				g := openGolden(t, "lora/"+name+"_io.safetensors")
+				var c loraCase
+				testkit.GoldenJSON(t, "lora/"+name+"_io.json", &c)
+				steps := c.GA1
+				if parts == 2 {
+					steps = c.GA2
+				}
+				m := loadGoldenOn(t, goBackend(t), "models/llama")
+				a, err := m.LoadAdapter(filepath.Dir(testkit.Golden(t, "lora/"+name+"/adapter_config.json")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				e, err := NewEngine(m, EngineOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer e.Close()
+				opt, err := optim.NewAdamW(m.Backend)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer opt.Close()
+				o := c.Optimizer
+				for i, want := range steps {
+					whole := g.batch(fmt.Sprintf("train.%d.", i))
+					sum := 0.0
+					for _, b := range cut(whole, parts) {
+						got, err := e.Accumulate(b, NLL, float32(1/whole.Trained()), 0)
+						if err != nil {
+							t.Fatal(err)
+						}
+						sum += got.Loss
+					}
+					if r := relative(sum/whole.Trained(), want.Loss); r > 2e-5 {
+						t.Errorf("step %d: loss %v, want %v", i+1, sum/whole.Trained(), want.Loss)
+					}
+					squares, err := e.GradSquares()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if r := relative(math.Sqrt(squares), want.GradNorm); r > 1e-4 {
+						t.Errorf("step %d: gradient norm %v, want %v", i+1, math.Sqrt(squares), want.GradNorm)
+					}
+					h := optim.Hyper{LR: o.LR, WeightDecay: o.WeightDecay, Beta1: o.Betas[0], Beta2: o.Betas[1], Epsilon: o.Eps, MaxGradNorm: o.Clip, Step: i + 1}
+					for _, names := range e.Groups() {
+						if err := opt.Step(e, names, h, math.Sqrt(squares), func(string) bool { return true }); err != nil {
+							t.Fatal(err)
+						}
+					}
+					e.ClearGrads()
+				}
+				checkFinal(g, a, fmt.Sprintf("final.ga%d.", parts))
+			})
+		}
+	}
+}
+
+// cut splits a batch by rows.
+func cut(b *corpus.Batch, parts int) []*corpus.Batch {
+	rows := b.B / parts
+	var out []*corpus.Batch
+	for i := 0; i < b.B; i += rows {
+		from, to := i*b.T, (i+rows)*b.T
+		out = append(out, &corpus.Batch{B: rows, T: b.T, IDs: b.IDs[from:to], Mask: b.Mask[from:to], Pos: b.Pos[from:to], Seg: b.Seg[from:to]})
+	}
+	return out
+}
+
+// checkFinal compares trained adapter weights: all but one in a thousand within 5e-5,
+// every one within 5e-4 (Adam divides by tiny moments, so single values may stray).
+func checkFinal(g goldenFile, a *Adapter, prefix string) {
+	g.t.Helper()
+	var diffs []float64
+	for _, name := range g.Names() {
+		param, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			continue
+		}
+		got, err := floats(a.params[internalName(param)])
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		for i, w := range g.floats(name) {
+			diffs = append(diffs, math.Abs(float64(got[i])-float64(w)))
+		}
+	}
+	if len(diffs) == 0 {
+		g.t.Fatalf("no tensors named %s*", prefix)
+	}
+	sort.Float64s(diffs)
+	if p, top := diffs[len(diffs)*999/1000], diffs[len(diffs)-1]; p > 5e-5 || top > 5e-4 {
+		g.t.Errorf("final weights differ: 99.9 %% within %g, all within %g", p, top)
+	}
+}
+
+// TestGoldenSFT repeats TRL's SFTTrainer: two optimizer steps of two micro-batches.
+func TestGoldenSFT(t *testing.T) {
+	for name, loss := range map[string]TokenLoss{"nll": NLL, "dft": DFT} {
+		t.Run(name, func(t *testing.T) {
+			g := openGolden(t, "e2e/sft_"+name+".safetensors")
+			var c struct {
+				Log []struct {
+					GradNorm float64 `json:"grad_norm"`
+					Loss     float64 `json:"loss"`
+					LR       float64 `json:"learning_rate"`
+				} `json:"log"`
+			}
+			testkit.GoldenJSON(t, "e2e/sft_"+name+".json", &c)
+			m := loadGoldenOn(t, goBackend(t), "models/llama")
+			a := adapterFrom(g, m, "init.")
+			e, err := NewEngine(m, EngineOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			opt, err := optim.NewAdamW(m.Backend)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer opt.Close()
+			micro := 0
+			for i, want := range c.Log {
+				sum, total := 0.0, float64(g.floats(fmt.Sprintf("micro%d.num_items_in_batch", micro))[0])
+				for range 2 {
+					got, err := e.Accumulate(g.batch(fmt.Sprintf("micro%d.", micro)), loss, float32(1/total), 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					sum += got.Loss
+					micro++
+				}
+				if math.Abs(sum/total-want.Loss) > 1e-5 {
+					t.Errorf("step %d: loss %v, want %v", i+1, sum/total, want.Loss)
+				}
+				squares, err := e.GradSquares()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r := relative(math.Sqrt(squares), want.GradNorm); r > 1e-4 {
+					t.Errorf("step %d: gradient norm %v, want %v", i+1, math.Sqrt(squares), want.GradNorm)
+				}
+				// The case's trainer: AdamW, constant rate, weight decay 0.01, clip 0.3 (found: it alone gives the final weights).
+				h := optim.Hyper{LR: want.LR, WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, MaxGradNorm: 0.3, Step: i + 1}
+				for _, names := range e.Groups() {
+					if err := opt.Step(e, names, h, math.Sqrt(squares), func(n string) bool { return !NoDecay(n) }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				e.ClearGrads()
+			}
+			checkFinal(g, a, "final.")
+		})
+	}
+}
+
+// adapterFrom makes an adapter of the tensors of a case; its alpha is 16.
+func adapterFrom(g goldenFile, m *Model, prefix string) *Adapter {
+	g.t.Helper()
+	targets, r := map[string]bool{}, 0
+	for _, name := range g.Names() {
+		if param, ok := strings.CutPrefix(name, prefix); ok && strings.HasSuffix(param, ".lora_A.weight") {
+			targets[strings.TrimSuffix(internalName(param), ".lora_A")] = true
+			x, err := g.Tensor(name)
+			if err != nil {
+				g.t.Fatal(err)
+			}
+			r = x.Shape[0]
+		}
+	}
+	a, err := m.NewAdapter(ftlib.LoRA{R: r, Alpha: 16, Targets: sortedKeys(targets)}, 1)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for name := range a.params {
+		old := a.params[name]
+		if err := a.put(m, name, g.floats(prefix+peftName(name)), old.Shape().Dimensions...); err != nil {
+			g.t.Fatal(err)
+		}
+		free(old)
+	}
+	return a
 }

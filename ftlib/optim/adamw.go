@@ -1,0 +1,190 @@
+package optim
+
+import (
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Hyper are the hyperparameters of one step. Zero values are taken literally.
+type Hyper struct {
+	LR, WeightDecay, Beta1, Beta2, Epsilon float64
+	MaxGradNorm                            float64 // global norm that gradients are scaled down to; <= 0: no clipping
+	Step                                   int     // from 1: for the correction of the moments' bias
+}
+
+// ClipFactor is what gradients of the given global norm are multiplied by, as
+// torch.nn.utils.clip_grad_norm_ does: min(1, max/(norm + 1e-6)).
+func (h Hyper) ClipFactor(norm float64) float64 {
+	if h.MaxGradNorm <= 0 {
+		return 1
+	}
+	return math.Min(1, h.MaxGradNorm/(norm+1e-6))
+}
+
+// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2019). With g the
+// clipped gradient and t the step:
+//
+//	p <- p - lr·wd·p
+//	m <- b1·m + (1-b1)·g          v <- b2·v + (1-b2)·g²
+//	p <- p - lr/(1-b1^t) · m / (sqrt(v)/sqrt(1-b2^t) + eps)
+//
+// It agrees with torch.optim.AdamW. Moments are float32 and start at zero.
+type AdamW struct {
+	backend compute.Backend
+	exec    *Exec // compiled once for every list of shapes
+	plain   *Exec // the same without weight decay
+	m, v    map[string]*tensors.Tensor
+}
+
+// NewAdamW makes an optimizer without moments.
+func NewAdamW(b compute.Backend) (*AdamW, error) {
+	o := &AdamW{backend: b, m: map[string]*tensors.Tensor{}, v: map[string]*tensors.Tensor{}}
+	for decay, exec := range map[bool]**Exec{true: &o.exec, false: &o.plain} {
+		e, err := NewExec(b, func(in []*Node) []*Node { return adamw(in, decay) })
+		if err != nil {
+			return nil, fmt.Errorf("optim: %w", err)
+		}
+		*exec = e.WithName("adamw").SetMaxCache(-1)
+	}
+	return o, nil
+}
+
+// factors is the length of the vector of scalars: lr/bc1, 1-lr·wd, b1, 1-b1, b2, 1-b2,
+// eps, 1/sqrt(bc2), clip. The complements are taken in double precision, as torch does:
+// 1-0.999 in float32 is off by 5e-5.
+const factors = 9
+
+// adamw builds the update: factors [7], then weights, gradients, m and v of every
+// tensor -> new weights, m and v.
+func adamw(in []*Node, decay bool) []*Node {
+	f := func(i int) *Node { return Reshape(Slice(in[0], AxisRange(i, i+1))) }
+	lr, keep, b1, c1, b2, c2, eps, root, clip := f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8)
+	n := (len(in) - 1) / 4
+	at := func(group, i int) *Node { return in[1+group*n+i] }
+	out := make([]*Node, 3*n)
+	for i := range n {
+		p, g, m, v := at(0, i), Mul(at(1, i), clip), at(2, i), at(3, i)
+		dtype := p.DType()
+		p = ConvertDType(p, dtypes.Float32)
+		m = Add(Mul(m, b1), Mul(g, c1))
+		v = Add(Mul(v, b2), Mul(Square(g), c2))
+		if decay {
+			p = Mul(p, keep)
+		}
+		p = Sub(p, Mul(Div(m, Add(Mul(Sqrt(v), root), eps)), lr))
+		out[i], out[n+i], out[2*n+i] = ConvertDType(p, dtype), m, v
+	}
+	return out
+}
+
+// Params is where an optimizer finds weights and gradients and puts new weights.
+type Params interface {
+	Value(name string) *tensors.Tensor
+	Grad(name string) *tensors.Tensor
+	SetValue(name string, t *tensors.Tensor) error // frees the old value
+}
+
+// Step updates the named weights; norm is the global norm of all gradients of the
+// step. Weights for which decays is false take no weight decay (norms and biases).
+func (o *AdamW) Step(p Params, names []string, h Hyper, norm float64, decays func(name string) bool) error {
+	scalars := []float32{
+		float32(h.LR / (1 - math.Pow(h.Beta1, float64(h.Step)))), float32(1 - h.LR*h.WeightDecay),
+		float32(h.Beta1), float32(1 - h.Beta1), float32(h.Beta2), float32(1 - h.Beta2), float32(h.Epsilon),
+		float32(1 / math.Sqrt(1-math.Pow(h.Beta2, float64(h.Step)))), float32(h.ClipFactor(norm)),
+	}
+	var with, without []string
+	for _, name := range names {
+		if p.Grad(name) == nil {
+			continue // not reached by this loss
+		}
+		if decays(name) {
+			with = append(with, name)
+		} else {
+			without = append(without, name)
+		}
+	}
+	if err := o.update(o.exec, p, with, scalars); err != nil {
+		return err
+	}
+	return o.update(o.plain, p, without, scalars)
+}
+
+func (o *AdamW) update(exec *Exec, p Params, names []string, scalars []float32) error {
+	if len(names) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 1+4*len(names))
+	hyper := tensors.FromFlatDataAndDimensions(scalars, factors)
+	args = append(args, hyper)
+	for _, name := range names {
+		args = append(args, p.Value(name))
+	}
+	for _, name := range names {
+		args = append(args, p.Grad(name))
+	}
+	for _, moments := range []map[string]*tensors.Tensor{o.m, o.v} {
+		for _, name := range names {
+			if moments[name] == nil {
+				shape := p.Value(name).Shape().Clone()
+				shape.DType = dtypes.Float32
+				moments[name] = tensors.FromShape(shape)
+			}
+			args = append(args, moments[name])
+		}
+	}
+	out, err := exec.Call(args...)
+	if err != nil {
+		return fmt.Errorf("optim: %w", err)
+	}
+	_ = hyper.FinalizeAll()
+	n := len(names)
+	for i, name := range names {
+		if err := p.SetValue(name, out[i]); err != nil {
+			return err
+		}
+		_ = o.m[name].FinalizeAll()
+		_ = o.v[name].FinalizeAll()
+		o.m[name], o.v[name] = out[n+i], out[2*n+i]
+	}
+	return nil
+}
+
+// Moments are the first and second moments by weight name; the tensors stay the
+// optimizer's.
+func (o *AdamW) Moments() (m, v map[string]*tensors.Tensor) { return o.m, o.v }
+
+// Names are the weights that have moments, sorted.
+func (o *AdamW) Names() []string {
+	names := make([]string, 0, len(o.m))
+	for name := range o.m {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// SetMoments replaces the moments of a weight, as a resumed run does.
+func (o *AdamW) SetMoments(name string, m, v *tensors.Tensor) {
+	for at, t := range map[*map[string]*tensors.Tensor]*tensors.Tensor{&o.m: m, &o.v: v} {
+		if old := (*at)[name]; old != nil {
+			_ = old.FinalizeAll()
+		}
+		(*at)[name] = t
+	}
+}
+
+// Close frees the moments.
+func (o *AdamW) Close() {
+	for _, at := range []map[string]*tensors.Tensor{o.m, o.v} {
+		for _, t := range at {
+			_ = t.FinalizeAll()
+		}
+		clear(at)
+	}
+}
