@@ -98,3 +98,24 @@ func CountWords(s string) int {
 	}
 	return n
 }
+
+// Length is the length of the record as count measures it: of the longer answer
+// where there are two.
+func (r Record) Length(count func(string) int) int {
+	n := 0
+	switch r.Kind {
+	case KindPreference:
+		return count(r.Prompt.Plain()) + max(count(r.Chosen.Plain()), count(r.Rejected.Plain()))
+	case KindRanking:
+		for _, p := range r.Responses {
+			n = max(n, count(p.Text))
+		}
+		return n + count(r.Prompt.Plain())
+	case KindReasoning, KindCode, KindSteps:
+		return count(r.ask().Plain()) + count(r.Solution())
+	}
+	for _, s := range r.texts() {
+		n += count(s)
+	}
+	return n
+}
