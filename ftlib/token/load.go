@@ -26,7 +26,8 @@ type Config struct {
 
 // source is what a tokenizer was read from, to write it again.
 type source struct {
-	tokenizer []byte // tokenizer.json
+	name      string // tokenizer.json or tokenizer.model
+	tokenizer []byte
 	config    []byte // tokenizer_config.json
 }
 
@@ -207,7 +208,7 @@ func parse(data []byte, s side) (*Tokenizer, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, err
 	}
-	t := &Tokenizer{added: newAddedVocab(), source: source{data, s.raw}}
+	t := &Tokenizer{added: newAddedVocab(), source: source{"tokenizer.json", data, s.raw}}
 	var err error
 	if t.model, t.vocab, err = parseModel(f.Model); err != nil {
 		return nil, fmt.Errorf("model: %w", err)

@@ -45,6 +45,17 @@ func (t *mergeTable) put(a, b, rank, id int32) {
 	}
 }
 
+// grow doubles the table.
+func (t *mergeTable) grow() {
+	old := t.slots
+	*t = newMergeTable(len(old))
+	for _, s := range old {
+		if s.key != 0 {
+			t.put(int32(s.key>>32)-1, int32(uint32(s.key)), s.rank, s.id)
+		}
+	}
+}
+
 // noRank is the rank of a pair that does not merge.
 const noRank = math.MaxInt32
 
@@ -105,6 +116,21 @@ func (t *mergeTable) join(syms []tok, w *worker) []tok {
 			ranks[at], ids[at] = t.get(syms[at].id, syms[at+1].id)
 		}
 	}
+}
+
+// joinOnce makes the first merge that join would make.
+func (t *mergeTable) joinOnce(syms []tok) []tok {
+	best, at, product := int32(noRank), -1, int32(0)
+	for i := range len(syms) - 1 {
+		if rank, id := t.get(syms[i].id, syms[i+1].id); rank < best {
+			best, at, product = rank, i, id
+		}
+	}
+	if at < 0 {
+		return syms
+	}
+	syms[at] = tok{product, syms[at].n + syms[at+1].n}
+	return append(syms[:at+1], syms[at+2:]...)
 }
 
 // joinLong is join with a heap of pairs over a doubly linked list: O(n log n).

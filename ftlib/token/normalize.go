@@ -63,7 +63,7 @@ type formNorm struct {
 }
 
 func (n formNorm) normalize(p *piece, track bool) {
-	if isASCII(p.s) {
+	if isASCII(p.s) || n.form.IsNormalString(p.s) && !strings.ContainsFunc(p.s, isLater) {
 		return
 	}
 	if edits, changed := normalForm(p.s, n.compat, n.compose); changed {

@@ -3,7 +3,6 @@ package token
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,15 +10,13 @@ import (
 
 // Save writes tokenizer.json and tokenizer_config.json into the directory, which is
 // made if it is not there. The tokenizers and transformers libraries load them and
-// give the same ids. A tokenizer that was loaded is written as it was read.
+// give the same ids. A tokenizer that was loaded is written as it was read: one from
+// tokenizer.model as tokenizer.model.
 func (t *Tokenizer) Save(dir string) error {
-	if t.source.tokenizer == nil {
-		return errors.New("token: a tokenizer read from tokenizer.model cannot be saved as tokenizer.json; copy the file instead")
-	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
-	if err := writeFile(filepath.Join(dir, "tokenizer.json"), t.source.tokenizer); err != nil {
+	if err := writeFile(filepath.Join(dir, t.source.name), t.source.tokenizer); err != nil {
 		return err
 	}
 	if t.source.config != nil {
