@@ -29,8 +29,15 @@ type LiveChart struct {
 
 // Live starts a live chart. Give it to the run as a sink; it closes itself with the
 // event "end" or "error". Outside a notebook it prints a line at each evaluation.
-func Live(title string) *LiveChart {
+// For a run that goes on, give the events of its first part, which the chart then
+// shows as well.
+func Live(title string, before ...ftlib.Event) *LiveChart {
 	l := &LiveChart{title: title, id: "ftlab-live-" + gonbui.UniqueId(), every: 300 * time.Millisecond, began: time.Now()}
+	for _, e := range before {
+		if e.Type != ftlib.EventEnd && e.Type != ftlib.EventError { // it is not over
+			l.events = append(l.events, e)
+		}
+	}
 	if InNotebook() {
 		l.progress(`<span style="opacity:.7">getting ready: loading data and compiling the first step …</span>`, title+": getting ready\n", "")
 	}

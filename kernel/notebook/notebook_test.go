@@ -212,6 +212,25 @@ func TestLiveSaysHowToGoOn(t *testing.T) {
 	}
 }
 
+func TestLiveOfAResumedRun(t *testing.T) {
+	loss := 0.5
+	first := course(30)
+	live := &LiveChart{}
+	s := plain(t, func() {
+		live = Live("a run", first...)
+		_ = live.Event(ftlib.Event{Type: ftlib.EventResume, Step: 20, Steps: 40})
+		_ = live.Event(ftlib.Event{Type: ftlib.EventStep, Step: 21, Steps: 40, Loss: &loss})
+		_ = live.Event(ftlib.Event{Type: ftlib.EventEnd, Step: 21})
+	})
+	raw := live.Figure().Series[0]
+	if len(raw.X) != 21 || raw.Y[20] != 0.5 {
+		t.Errorf("the chart has steps %v", raw.X)
+	}
+	if !strings.Contains(s, "steps in") {
+		t.Errorf("no summary: %q", s)
+	}
+}
+
 func TestFirst(t *testing.T) {
 	broken := errors.New("broken")
 	seq := func(yield func(int, error) bool) {
