@@ -149,12 +149,8 @@ func showMapping(p *page, in *dataInput) {
 	if len(m.Unused) > 0 {
 		info = append(info, [2]string{"not used", strings.Join(m.Unused, ", ")})
 	}
-	var others []string
-	for _, o := range m.Others {
-		others = append(others, fmt.Sprintf("%s (%s, %s)", o.Form, rowsText(o.Fits), o.Why))
-	}
-	if len(others) > 0 {
-		info = append(info, [2]string{"could be", strings.Join(others, "; ")})
+	if others := othersText(m); others != "" {
+		info = append(info, [2]string{"could be", others})
 	}
 	for _, n := range m.Notes {
 		info = append(info, [2]string{"note", n})
@@ -184,6 +180,22 @@ func showMapping(p *page, in *dataInput) {
 		}
 		p.table(rows)
 	}
+}
+
+// othersText names the readings not taken, those with one reason together.
+func othersText(m corpus.Mapping) string {
+	var whys []string
+	byWhy := map[string][]string{}
+	for _, o := range m.Others {
+		if byWhy[o.Why] == nil {
+			whys = append(whys, o.Why)
+		}
+		byWhy[o.Why] = append(byWhy[o.Why], o.Form)
+	}
+	for i, w := range whys {
+		whys[i] = strings.Join(byWhy[w], ", ") + " (" + w + ")"
+	}
+	return strings.Join(whys, "; ")
 }
 
 // fieldOrder is the order of the form's fields.

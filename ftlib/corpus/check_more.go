@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 )
@@ -49,7 +50,7 @@ func (l *Lengths) settle(unit string) {
 	keys := slices.Sorted(maps.Keys(l.count))
 	l.Min, l.Max = keys[0], keys[len(keys)-1]
 	at := func(q float64) int {
-		want := int(q * float64(l.n-1))
+		want := int(math.Ceil(q*float64(l.n))) - 1
 		for _, k := range keys {
 			if want -= l.count[k]; want < 0 {
 				return k
@@ -58,7 +59,7 @@ func (l *Lengths) settle(unit string) {
 		return l.Max
 	}
 	l.Median, l.P90, l.P99 = at(0.5), at(0.9), at(0.99)
-	width := roundUp(float64(l.P99-l.Min+1) / 12)
+	width := roundUp(float64(l.P99-l.Min+1) / float64(min(12, l.n)))
 	first := l.Min / width * width
 	for from := first; from <= l.P99; from += width {
 		l.Bins = append(l.Bins, Bin{From: from, To: from + width - 1})

@@ -28,11 +28,22 @@ func Convert(rows iter.Seq2[Row, error], m Mapping, kind Kind, out string) (Conv
 		_, err := To(Record{Kind: m.Kind, File: out}, kind)
 		return c, err
 	}
-	asMessages := false
+	asMessages, some := false, false
+	var first error
 	for rec, err := range records(rows, m, kind) {
 		if err == nil {
+			some = true
 			asMessages = asMessages || rec.hasMessages()
+		} else if first == nil {
+			first = err
 		}
+	}
+	if !some {
+		err := &RowError{File: out, What: "no row gives a record of kind " + string(kind)}
+		if first != nil {
+			err.What += "; the first: " + first.Error()
+		}
+		return c, err
 	}
 	var why reasons
 	var left, written int
@@ -53,9 +64,6 @@ func Convert(rows iter.Seq2[Row, error], m Mapping, kind Kind, out string) (Conv
 	})
 	c.Records, c.Left, c.Reasons = written, left, why.sorted()
 	c.Rows = m.Rows
-	if err == nil && written == 0 {
-		err = &RowError{File: out, What: "no row gives a record of kind " + string(kind)}
-	}
 	return c, err
 }
 
@@ -75,6 +83,9 @@ func records(rows iter.Seq2[Row, error], m Mapping, kind Kind) iter.Seq2[Record,
 					return
 				}
 				continue
+			}
+			if kind == KindPrompt {
+				recs = recs[:1] // they share their prompt
 			}
 			for _, rec := range recs {
 				out, err := To(rec, kind)

@@ -310,7 +310,7 @@ func (r *recogniser) choose() (Mapping, error) {
 		if c == pick || c.fits == 0 {
 			continue
 		}
-		why := "says less about the row"
+		why := "less specific"
 		if c.fits*20 < best*19 {
 			why = fmt.Sprintf("fits only %d of %d rows", c.fits, m.Rows-m.Broken)
 		}

@@ -80,7 +80,7 @@ func (n *writeNode) see(v any, depth int) {
 		}
 	case map[string]any:
 		kind = writeStruct
-		for _, k := range slices.Sorted(maps.Keys(x)) {
+		for _, k := range fieldNames(x) {
 			n.child(k).see(x[k], depth+1)
 		}
 		if len(n.fields) > mostFields {
@@ -101,8 +101,35 @@ func (n *writeNode) see(v any, depth int) {
 	}
 }
 
+// fieldNames are the keys of an object in the order in which people write them:
+// who speaks before what is said.
+func fieldNames(x map[string]any) []string {
+	keys := slices.Sorted(maps.Keys(x))
+	slices.SortStableFunc(keys, func(a, b string) int { return leading(a) - leading(b) })
+	return keys
+}
+
+func leading(key string) int {
+	switch key {
+	case "role", "from", "step", "text":
+		return 0
+	}
+	return 1
+}
+
 // settle decides what was left open and numbers the leaves.
 func (n *writeNode) settle() {
+	for _, f := range n.fields {
+		if f.kind != writeNull {
+			continue
+		}
+		switch f.name { // canonical columns keep their type when no row has a value
+		case "margin", "reward":
+			f.kind = writeFloat
+		case "label", "is_correct":
+			f.kind = writeBool
+		}
+	}
 	next := 0
 	n.number(&next, 0)
 	n.leaves = next
