@@ -164,3 +164,47 @@ func tokenizerOptions(dir string, config map[string]any) (Options, error) {
 	}
 	return o, nil
 }
+
+// Find is the template that a user names: a built-in name, or a file with a Jinja
+// template (.jinja, or any text) or a JSON file with chat_template in it. An empty name
+// is the tokenizer's own. The tokens are those of the tokenizer in dir; with an empty
+// dir a built-in template keeps its family's and a file has none.
+func Find(name, dir string) (*Template, error) {
+	if name == "" {
+		return ForTokenizer(dir)
+	}
+	o := Options{}
+	if dir != "" {
+		var err error
+		if o, err = TokensOf(dir); err != nil {
+			return nil, err
+		}
+	}
+	t, unknown := Builtin(name)
+	if unknown == nil {
+		return t.With(o), nil
+	}
+	data, err := os.ReadFile(name)
+	switch {
+	case os.IsNotExist(err):
+		return nil, fmt.Errorf("%w; and no file of that name", unknown)
+	case err != nil:
+		return nil, fmt.Errorf("chat: %w", err)
+	}
+	o.Name = filepath.Base(name)
+	sources := map[string]string{"default": string(data)}
+	if strings.HasSuffix(name, ".json") {
+		m, err := readObject(name)
+		if err != nil {
+			return nil, err
+		}
+		delete(sources, "default")
+		if err := named(m["chat_template"], sources); err != nil {
+			return nil, fmt.Errorf("chat: %s: %w", name, err)
+		}
+		if len(sources) == 0 {
+			return nil, fmt.Errorf("chat: %s: no chat_template in it", name)
+		}
+	}
+	return parseAll(sources, o)
+}

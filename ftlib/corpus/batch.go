@@ -13,7 +13,7 @@ type BatchOptions struct {
 	Packing   bool   // several examples to a sequence, each seeing only itself
 	Seed      uint64 // of the order
 	NoShuffle bool   // keep the order of the examples (evaluation)
-	Buckets   []int  // the lengths to pad to, ascending; nil: at most six that fit the data
+	Buckets   []int  // the lengths to pad to, ascending; nil: chosen from the data, at most eight
 }
 
 // Batches deals examples out in batches, epoch after epoch.
@@ -22,8 +22,9 @@ type BatchOptions struct {
 //
 // Every new shape costs a compilation, every padded position a share of the step. An
 // example is padded to the next of a few bucket lengths, which are chosen from the
-// data: out of the lengths with three significant bits (..., 64, 80, 96, 112, 128,
-// 160, ...) the at most six that waste the least. A bucket's rows that do not fill a
+// data: out of the lengths with four significant bits (..., 64, 72, 80, ..., 128, 144,
+// ...) those that waste the least, as few as keep padding below an eighth and eight at
+// most (grade-school mathematics: 7, conversations: 8). A bucket's rows that do not fill a
 // batch move to the next longer bucket, so that one epoch has one partial batch at
 // most, filled up with empty rows (Seg 0). Shapes are [Size, bucket] and nothing else.
 // With NoShuffle, neighbours stay together and a batch is as long as its longest row.
@@ -87,7 +88,7 @@ func NewBatches(examples []Example, o BatchOptions) *Batches {
 			b.buckets = append(b.buckets, roundLength(longest))
 		}
 	default:
-		b.buckets = ChooseBuckets(lengths, 6)
+		b.buckets = fewBuckets(lengths)
 	}
 	b.plan = b.planEpoch(0)
 	return b

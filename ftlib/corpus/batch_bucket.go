@@ -5,12 +5,35 @@ import (
 	"sort"
 )
 
-// roundLength is the next length with three significant bits: 1-8, 10, 12, 14, 16, 20,
-// 24, 28, 32, 40, ... It is at most a quarter longer.
+// roundLength is the next length with four significant bits: 1-16, 18, 20, ..., 32, 36,
+// 40, ..., 64, 72, ... It is at most an eighth longer.
 func roundLength(n int) int {
 	n = max(n, 1)
-	shift := max(0, bits.Len(uint(n-1))-3)
+	shift := max(0, bits.Len(uint(n-1))-4)
 	return (n + 1<<shift - 1) >> shift << shift
+}
+
+// fewBuckets picks as few lengths as keep padding below an eighth; eight at most, for
+// every one is a compilation.
+func fewBuckets(lengths []int) []int {
+	real := 0
+	for _, n := range lengths {
+		real += n
+	}
+	var out []int
+	for k := 1; k <= 8; k++ {
+		out = ChooseBuckets(lengths, k)
+		padded := 0
+		for _, n := range lengths {
+			if n > 0 {
+				padded += out[sort.SearchInts(out, n)]
+			}
+		}
+		if float64(padded-real) < float64(padded)/8 {
+			break
+		}
+	}
+	return out
 }
 
 // ChooseBuckets picks at most k lengths to pad to, such that the padding of rows with
