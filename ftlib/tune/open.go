@@ -1,9 +1,145 @@
 package tune
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 
 	"ftlab/ftlib"
+	"ftlab/ftlib/chat"
+	"ftlab/ftlib/ckpt"
+	"ftlab/ftlib/llm"
+	"ftlab/ftlib/token"
 )
 
-func openParts(run ftlib.Run) (*parts, error) { return nil, errors.New("tune: not there yet") }
+// openParts opens the model and the data of a resolved run, both at once.
+func openParts(run ftlib.Run) (*parts, error) {
+	dir := tokenizerDir(run.Model.Path)
+	p := &parts{}
+	var stepErr, dataErr, hashErr error
+	var wait sync.WaitGroup
+	wait.Go(func() { p.Stepper, p.Backend, stepErr = newStepper(run) })
+	wait.Go(func() {
+		if p.Data, dataErr = openData(run, dir); dataErr == nil {
+			p.Inputs, hashErr = hashInputs(run.Model.Path, run.Model.Adapter, run.Data.Template, p.Data.Files)
+		}
+	})
+	wait.Wait()
+	if err := errors.Join(stepErr, dataErr, hashErr); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// newStepper makes the model, its method and its optimizer.
+var newStepper = openSFT
+
+// templateOf finds the chat template: a built-in one by name, one in a file, or, for
+// an empty name, the one that the tokenizer in dir has. It is nil when there is none.
+func templateOf(name, dir string) (*chat.Template, error) {
+	if name == "" {
+		t, err := chat.ForTokenizer(dir)
+		if errors.Is(err, chat.ErrNoTemplate) {
+			return nil, nil
+		}
+		return t, err
+	}
+	tokens, err := chat.TokensOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	if data, err := os.ReadFile(name); err == nil {
+		tokens.Name = filepath.Base(name)
+		return chat.Parse(string(data), tokens)
+	}
+	t, err := chat.Builtin(name)
+	if err != nil {
+		if strings.ContainsAny(name, `/\.`) && !slices.Contains(chat.Builtins(), name) {
+			return nil, fmt.Errorf("tune: data.chat_template: no file %s", name)
+		}
+		return nil, fmt.Errorf("tune: data.chat_template: %w, or name a file", err)
+	}
+	return t.With(tokens), nil
+}
+
+// positions is the longest text that the model was trained for, in tokens; 0 when it
+// is not known.
+func positions(model string, tok *token.Tokenizer) int {
+	n := 0
+	if n = tok.Config().ModelMaxLength; n < 0 || n > 1<<24 { // "very large" stands for no limit
+		n = 0
+	}
+	if p := modelPositions(model); p > 0 && (n == 0 || p < n) {
+		n = p
+	}
+	return n
+}
+
+func modelPositions(model string) int {
+	if !strings.HasSuffix(model, ".bin") {
+		c, err := llm.LoadConfig(model)
+		if err != nil {
+			return 0
+		}
+		return c.MaxPositions
+	}
+	f, err := os.Open(model)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	var header [7]int32 // dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len
+	if binary.Read(f, binary.LittleEndian, &header) != nil {
+		return 0
+	}
+	return int(header[6])
+}
+
+// tokenizerDir is where the tokenizer of a model lies: its directory, or that of its
+// .bin file.
+func tokenizerDir(model string) string {
+	if info, err := os.Stat(model); err == nil && !info.IsDir() {
+		return filepath.Dir(model)
+	}
+	return model
+}
+
+// hashInputs describes everything that a run reads.
+func hashInputs(model, adapter, template string, data []string) ([]ckpt.Input, error) {
+	var all []ckpt.Input
+	add := func(role string, paths ...string) error {
+		in, err := ckpt.HashInputs(role, paths...)
+		all = append(all, in...)
+		return err
+	}
+	if err := add("model", model); err != nil {
+		return nil, err
+	}
+	if dir := tokenizerDir(model); dir != model {
+		for _, name := range []string{"tokenizer.json", "tokenizer.model", "tokenizer_config.json"} {
+			path := filepath.Join(dir, name)
+			if _, err := os.Stat(path); err == nil {
+				if err := add("tokenizer", path); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	if adapter != "" {
+		if err := add("adapter", adapter); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := os.Stat(template); template != "" && err == nil {
+		if err := add("template", template); err != nil {
+			return nil, err
+		}
+	}
+	return all, add("data", data...)
+}

@@ -23,7 +23,7 @@ func fakeOptions(t *testing.T, input string) Options {
 		in, err := ckpt.HashFile("train", input)
 		return &parts{
 			Stepper: m, Inputs: []ckpt.Input{in},
-			Data: &Data{Train: src, Validation: l.Validation, Where: l.Where, Kind: corpus.KindText, Rows: len(src.Examples)},
+			Data: &Data{Train: src, Validation: l.Validation, Examples: src.Examples, Audit: corpus.Audit{Rows: 50, Kept: 50}},
 		}, err
 	}}
 }

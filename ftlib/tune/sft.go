@@ -1,0 +1,235 @@
+package tune
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"ftlab/ftlib"
+	"ftlab/ftlib/backend"
+	"ftlab/ftlib/corpus"
+	"ftlab/ftlib/llm"
+	"ftlab/ftlib/optim"
+	"ftlab/ftlib/safetensors"
+)
+
+// SFT is supervised fine-tuning behind the loop: cross-entropy over the trained
+// tokens, or dynamic fine-tuning's weighted form of it,
+//
+//	nll: L = -Σ log p(t)           dft: L = -Σ stop(p(t))·log p(t)  (Wu et al. 2025)
+//
+// divided by the loop by the trained tokens of the whole accumulated batch. It agrees
+// with TRL 1.16's SFTTrainer (golden cases losses/sft, e2e/sft_*).
+type SFT struct {
+	Engine *llm.Engine
+	Loss   llm.TokenLoss
+	Seed   int64 // of dropout
+
+	model   *llm.Model
+	base    string // what the adapter belongs to
+	opt     *optim.AdamW
+	groups  [][]string
+	step    int64 // optimizer steps taken
+	micro   int   // micro-batches since
+	owned   bool  // Close frees the model
+	fullOut safetensors.DType
+}
+
+// NewSFT puts an engine behind the loop. The model stays the caller's.
+func NewSFT(e *llm.Engine, loss llm.TokenLoss, seed int64) (*SFT, error) {
+	opt, err := optim.NewAdamW(e.Model().Backend)
+	if err != nil {
+		return nil, err
+	}
+	return &SFT{Engine: e, Loss: loss, Seed: seed, model: e.Model(), base: e.Model().Path, opt: opt,
+		groups: e.Groups(), fullOut: safetensors.F32}, nil
+}
+
+// openSFT loads the model of a run with its adapter and makes what trains it.
+func openSFT(run ftlib.Run) (Stepper, string, error) {
+	b, err := backend.Open(run.Model.Backend)
+	if err != nil {
+		return nil, "", err
+	}
+	dtype := dtypes.Float32
+	switch run.Model.DType {
+	case "", "float32":
+	case "bfloat16":
+		dtype = dtypes.BFloat16
+	case "float16":
+		return nil, "", fmt.Errorf("tune: model.dtype float16 is refused: its gradients underflow without loss scaling, which is not there; use bfloat16 or float32")
+	default:
+		return nil, "", fmt.Errorf("tune: model.dtype is %q; it is float32 or bfloat16", run.Model.DType)
+	}
+	m, err := llm.Load(b, run.Model.Path, llm.LoadOptions{DType: dtype})
+	if err != nil {
+		return nil, "", err
+	}
+	fail := func(err error) (Stepper, string, error) {
+		m.Close()
+		return nil, "", err
+	}
+	switch {
+	case run.Model.Adapter != "":
+		_, err = m.LoadAdapter(run.Model.Adapter)
+	case run.LoRA != nil:
+		_, err = m.NewAdapter(*run.LoRA, run.Seed)
+	case dtype != dtypes.Float32:
+		err = fmt.Errorf("tune: full fine-tuning in bfloat16 loses updates smaller than its 8 bits; use float32, or lora")
+	}
+	if err != nil {
+		return fail(err)
+	}
+	e, err := llm.NewEngine(m, llm.EngineOptions{Recompute: run.Model.Memory == "recompute"})
+	if err != nil {
+		return fail(err)
+	}
+	loss := llm.NLL
+	if run.Method.SFT != nil && run.Method.SFT.Loss == "dft" {
+		loss = llm.DFT
+	}
+	s, err := NewSFT(e, loss, run.Seed)
+	if err != nil {
+		return fail(err)
+	}
+	s.owned = true
+	return s, b.Description(), nil
+}
+
+// sums turns the engine's totals into the loop's.
+func sums(t llm.Totals) Sums {
+	return Sums{Loss: t.Loss, Tokens: t.Tokens, Metrics: map[string]float64{"accuracy": t.Correct, "entropy": t.Entropy}}
+}
+
+// Accumulate implements [Stepper].
+func (s *SFT) Accumulate(b *corpus.Batch, scale float32) (Sums, error) {
+	h := fnv.New64a()
+	fmt.Fprint(h, s.Seed, s.step, s.micro)
+	t, err := s.Engine.Accumulate(b, s.Loss, scale, h.Sum64())
+	s.micro++
+	return sums(t), err
+}
+
+// Evaluate implements [Stepper].
+func (s *SFT) Evaluate(b *corpus.Batch) (Sums, error) {
+	t, err := s.Engine.Evaluate(b, s.Loss)
+	return sums(t), err
+}
+
+// Apply implements [Stepper] with AdamW. Norms and biases take no weight decay.
+func (s *SFT) Apply(h Hyper) (float64, error) {
+	squares, err := s.Engine.GradSquares()
+	if err != nil {
+		return 0, err
+	}
+	norm := math.Sqrt(squares)
+	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, MaxGradNorm: h.MaxGradNorm, Step: h.Step}
+	for _, names := range s.groups {
+		if err := s.opt.Step(s.Engine, names, o, norm, func(name string) bool { return !llm.NoDecay(name) }); err != nil {
+			return norm, err
+		}
+	}
+	s.Engine.ClearGrads()
+	s.step, s.micro = int64(h.Step), 0
+	return norm, nil
+}
+
+const (
+	firstMoment  = "optim.m/"
+	secondMoment = "optim.v/"
+)
+
+// State implements [Stepper].
+func (s *SFT) State() (State, error) {
+	st := State{Counters: map[string]int64{"optim.step": s.step}}
+	add := func(name string, t *tensors.Tensor) error {
+		values, err := tensors.CopyFlatData[float32](t)
+		if err != nil {
+			return fmt.Errorf("tune: state of %s: %w", name, err)
+		}
+		x, err := safetensors.FromFloat32s(name, safetensors.F32, t.Shape().Dimensions, values)
+		st.Tensors = append(st.Tensors, x)
+		return err
+	}
+	for _, name := range s.Engine.Trainable() {
+		if err := add(name, s.Engine.Value(name)); err != nil {
+			return st, err
+		}
+	}
+	m, v := s.opt.Moments()
+	for _, name := range s.opt.Names() {
+		if err := add(firstMoment+name, m[name]); err != nil {
+			return st, err
+		}
+		if err := add(secondMoment+name, v[name]); err != nil {
+			return st, err
+		}
+	}
+	return st, nil
+}
+
+// Restore implements [Stepper].
+func (s *SFT) Restore(st State) error {
+	first := map[string]*tensors.Tensor{}
+	second := map[string]*tensors.Tensor{}
+	left := map[string]bool{}
+	for _, name := range s.Engine.Trainable() {
+		left[name] = true
+	}
+	for _, x := range st.Tensors {
+		values, err := x.Float32s()
+		if err != nil {
+			return err
+		}
+		t := tensors.FromFlatDataAndDimensions(values, x.Shape...)
+		switch {
+		case strings.HasPrefix(x.Name, firstMoment):
+			first[strings.TrimPrefix(x.Name, firstMoment)] = t
+		case strings.HasPrefix(x.Name, secondMoment):
+			second[strings.TrimPrefix(x.Name, secondMoment)] = t
+		default:
+			if err := s.Engine.SetValue(x.Name, t); err != nil {
+				return err
+			}
+			delete(left, x.Name)
+		}
+	}
+	for name := range left {
+		return fmt.Errorf("tune: the checkpoint has no %s; it belongs to another choice of trained weights", name)
+	}
+	s.opt.Close()
+	for name, m := range first {
+		if second[name] == nil {
+			return fmt.Errorf("tune: the checkpoint has half of the optimizer's state of %s", name)
+		}
+		s.opt.SetMoments(name, m, second[name])
+	}
+	s.Engine.ClearGrads()
+	s.step, s.micro = st.Counters["optim.step"], 0
+	return nil
+}
+
+// Save implements [Stepper]: a PEFT adapter, or the whole model without one.
+func (s *SFT) Save(dir string) error {
+	if a := s.model.Adapter(); a != nil {
+		return a.Save(dir, s.base)
+	}
+	return s.model.Save(dir, s.fullOut)
+}
+
+// SaveMerged implements [Stepper].
+func (s *SFT) SaveMerged(dir string) error { return s.model.SaveMerged(dir, s.fullOut) }
+
+// Close frees what openSFT loaded.
+func (s *SFT) Close() error {
+	s.Engine.Close()
+	s.opt.Close()
+	if s.owned {
+		s.model.Close()
+	}
+	return nil
+}
