@@ -218,6 +218,23 @@ func TestGoldenLoRA(t *testing.T) {
 					t.Errorf("loss %v, want %v", got.Loss/tokens, want)
 				}
 				g.checkGrads(e)
+				for _, name := range g.Names() {
+					weight, ok := strings.CutPrefix(name, "merged.")
+					if !ok {
+						continue
+					}
+					w, err := m.current(weight)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got, err := floats(w)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if d, _ := worst(got, g.floats(name)); d > 1e-5 || math.IsNaN(d) {
+						t.Errorf("merged %s differs by %g", weight, d)
+					}
+				}
 			})
 		}
 	}

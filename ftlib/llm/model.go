@@ -25,6 +25,7 @@ type Model struct {
 	dtype   dtypes.DType               // of matrices
 	params  map[string]*tensors.Tensor // by Hugging Face name
 	adapter *Adapter
+	merges  map[string]*program // folding an adapter in, by its settings
 }
 
 // LoadOptions says how weights are held. The zero value holds matrices in float32.
@@ -167,7 +168,7 @@ func (m *Model) Save(dir string, dtype safetensors.DType) error {
 	return m.save(dir, dtype, func(name string) (*tensors.Tensor, error) { return m.params[name], nil })
 }
 
-// save writes the weights that get returns; what is not in the model is freed.
+// save writes the weights that get returns and frees those made for it.
 func (m *Model) save(dir string, dtype safetensors.DType, get func(name string) (*tensors.Tensor, error)) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("llm: %w", err)
@@ -179,7 +180,7 @@ func (m *Model) save(dir string, dtype safetensors.DType, get func(name string) 
 			return err
 		}
 		s, err := toFile(name, t, dtype)
-		if t != m.params[name] {
+		if !m.owned(name, t) {
 			free(t)
 		}
 		if err != nil {

@@ -1,0 +1,97 @@
+package llm
+
+import (
+	"fmt"
+	"strings"
+
+	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"ftlab/ftlib/safetensors"
+)
+
+// merged computes W + s·B·A, or DoRA's m/‖W + s·B·A‖ ∘ (W + s·B·A), for one module of
+// an adapter.
+func (m *Model) merged(a *Adapter, module string) (*tensors.Tensor, error) {
+	spec := a.specs[module]
+	w, lora := m.params[module+".weight"], a.params
+	args := group(w, lora[module+".lora_A"], lora[module+".lora_B"])
+	if spec.DoRA {
+		args = append(args, lora[module+".lora_m"])
+	}
+	// Modules of equal shape and scale share a program.
+	key := fmt.Sprint(spec.Scale, spec.DoRA)
+	if m.merges == nil {
+		m.merges = map[string]*program{}
+	}
+	if m.merges[key] == nil {
+		p, err := newProgram(m.Backend, "merge", func(in []*Node) []*Node {
+			l := linear{w: in[0], a: in[1], b: in[2], spec: spec}
+			sum := Add(ConvertDType(l.w, l.a.DType()), MulScalar(mulN(l.b, l.a), spec.Scale))
+			if spec.DoRA {
+				l.m = in[3]
+				sum = Mul(sum, Reshape(l.ratio(), -1, 1))
+			}
+			return []*Node{ConvertDType(sum, l.w.DType())}
+		})
+		if err != nil {
+			return nil, err
+		}
+		m.merges[key] = p
+	}
+	out, err := m.merges[key].call(args)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// current is a base weight as the adapter that is switched on makes it. The caller
+// frees it when it is not the model's own.
+func (m *Model) current(name string) (*tensors.Tensor, error) {
+	a := m.adapter
+	if a == nil {
+		return m.param(name), nil
+	}
+	if t := a.params[name]; t != nil { // a trained bias
+		return t, nil
+	}
+	if module, ok := strings.CutSuffix(name, ".weight"); ok {
+		if _, ok := a.specs[module]; ok {
+			return m.merged(a, module)
+		}
+	}
+	return m.param(name), nil
+}
+
+// owned reports tensors that must not be freed by who borrowed them.
+func (m *Model) owned(name string, t *tensors.Tensor) bool {
+	return t == m.param(name) || (m.adapter != nil && t == m.adapter.params[name])
+}
+
+// SaveMerged writes the model with the adapter that is switched on folded into its
+// weights, as a directory that loads without it.
+func (m *Model) SaveMerged(dir string, dtype safetensors.DType) error {
+	return m.save(dir, dtype, m.current)
+}
+
+// Merge returns a new model with the adapter folded in; m stays as it is. Weights
+// that the adapter leaves alone are copied.
+func (m *Model) Merge() (*Model, error) {
+	out := &Model{Config: m.Config, Path: m.Path, Backend: m.Backend, dtype: m.dtype, params: map[string]*tensors.Tensor{}}
+	for _, name := range m.Names() {
+		t, err := m.current(name)
+		if err != nil {
+			out.Close()
+			return nil, err
+		}
+		if m.owned(name, t) {
+			if t, err = t.OnDeviceClone(m.Backend, 0); err != nil {
+				out.Close()
+				return nil, fmt.Errorf("llm: merging %s: %w", name, err)
+			}
+		}
+		out.params[name] = t
+	}
+	return out, nil
+}
