@@ -142,9 +142,9 @@ func convertLines(cmd *cobra.Command, in, out string, convert func(out, line []b
 	}
 	to := cmd.OutOrStdout()
 	if out != "" && out != "-" {
-		f, err := os.Create(out + ".partial")
-		if err != nil {
-			return withCode(exitUsage, err)
+		f, openErr := os.Create(out + ".partial")
+		if openErr != nil {
+			return withCode(exitUsage, openErr)
 		}
 		to = f
 		defer func() {
@@ -215,7 +215,7 @@ func showTokenTable(cmd *cobra.Command, tok *token.Tokenizer, text string, speci
 			what = "added"
 		}
 		if r.Special {
-			what += "  special"
+			what += " special"
 		}
 		table = append(table, []string{strconv.Itoa(i), strconv.Itoa(int(r.ID)), r.Token, at, what})
 	}
@@ -227,7 +227,7 @@ func showTokenTable(cmd *cobra.Command, tok *token.Tokenizer, text string, speci
 		return nil
 	}
 	p.line("  %s tokens, %s characters, %.1f characters a token", count(len(ids)), count(runes), float64(runes)/float64(len(ids)))
-	if back := tok.Decode(ids, special); back != text {
+	if back := tok.Decode(tok.Encode(text, false), false); back != text {
 		p.line("  decodes to %q", back)
 	}
 	return nil

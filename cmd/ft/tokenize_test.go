@@ -116,7 +116,7 @@ func TestTokenizeTable(t *testing.T) {
 	if code != exitOK {
 		t.Fatal(stderr)
 	}
-	for _, want := range []string{"added  special", `"</s>"  special`, "6:10", "0:"} {
+	for _, want := range []string{"added special", `"</s>" special`, "6:10", "0:"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in\n%s", want, stdout)
 		}
