@@ -48,6 +48,8 @@ need_python() {
         if at_least "$version" $min_python; then
             python=$(command -v "$candidate")
             python_id="$python $version"
+            [ -x "$venv/bin/python" ] || "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+                fail "this Python has no venv module ($python). On Debian or Ubuntu: sudo apt install python3-venv; then run this again."
             return
         fi
         too_old="$candidate is Python $version"
@@ -77,18 +79,19 @@ hash_of() {
 stamp_matches() { [ "$(cat "$lab/stamps/$1" 2>/dev/null)" = "$2" ]; }
 set_stamp()     { mkdir -p "$lab/stamps" && printf '%s\n' "$2" > "$lab/stamps/$1"; }
 
-# run_logged NAME COMMAND...: shows nothing unless it fails, then the end of its output.
+# run_logged NAME COMMAND...: shows nothing unless it fails; then $why says why, and the
+# end of its output is shown where that is not the whole story.
 run_logged() {
     local name=$1 log=$lab/log/$1.txt
     shift
     mkdir -p "$lab/log"
     "$@" > "$log" 2>&1 && return
-    tail -n 15 "$log" >&2
     if grep -qiE 'no such host|network is unreachable|connection (refused|timed out)|temporary failure in name resolution|name or service not known|newconnectionerror|i/o timeout|dial tcp' "$log"; then
         why="there seems to be no network"
     elif grep -qi 'no space left' "$log"; then
         why="the disk is full"
     else
+        tail -n 15 "$log" >&2
         why="see ${log#"$root"/}"
     fi
     return 1
@@ -148,15 +151,13 @@ python_env() {
     want=$(hash_of "$root/scripts/requirements.txt" "$python_id" "$venv")
     stamp_matches python "$want" && "$venv/bin/python" -c 'import nbclient, jupyterlab' 2>/dev/null && return
     need_space
-    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
-        fail "this Python has no venv module ($python). On Debian or Ubuntu: sudo apt install python3-venv; then run this again."
     say "installing JupyterLab into .lab/venv"
     if run_logged python make_python_env; then
         set_stamp python "$want"
     elif [ -x "$venv/bin/jupyter-lab" ] && "$venv/bin/python" -c 'import nbclient, jupyterlab' 2>/dev/null; then
         note "the Python packages could not be brought up to date ($why): going on with those that are there"
     else
-        fail "JupyterLab could not be installed ($why). Connect to the network for the first set-up, then run this again."
+        fail "JupyterLab could not be installed ($why). Connect to the network for the first set-up, then run this again; the command line .lab/bin/ft works without it."
     fi
 }
 
@@ -166,7 +167,7 @@ make_python_env() {
     if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
         "$python" -m venv --clear "$venv" || return
     fi
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --retries 2 \
         --require-hashes --only-binary :all: -r "$root/scripts/requirements.txt"
 }
 
@@ -178,7 +179,7 @@ plugin() {
     need_space
     say "installing the XLA plugin ($kind)"
     rm -rf "$dir.new"
-    if run_logged "plugin-$kind" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+    if run_logged "plugin-$kind" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --retries 2 \
             --no-deps --no-compile --require-hashes --only-binary :all: --target "$dir.new" -r "$list" && has_plugin "$dir.new"; then
         [ "$dir" = "$lab/plugins/cuda" ] && arrange_cuda "$dir.new"
         rm -rf "$dir" && mv "$dir.new" "$dir"
@@ -249,7 +250,7 @@ set_up() {
         esac
     done
     warm_cells
-    wait $python_job || exit 1
+    wait $python_job || fail "the set-up is not complete: see the error above."
     trap - EXIT
     kernel
     exec 9>&-
