@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ftlab/ftlib/corpus"
-	"ftlab/ftlib/token"
 )
 
 func init() { commands = append(commands, dataCmd) }
@@ -83,27 +82,6 @@ func openData(cmd *cobra.Command, path string) (*dataInput, error) {
 func (in *dataInput) recognise() error {
 	in.mapping, in.err = corpus.Recognise(in.source.Rows(in.opts), in.want)
 	return withCode(exitRefused, in.err)
-}
-
-// lengthFlags are the flags of commands that measure lengths.
-func lengthFlags(cmd *cobra.Command) {
-	cmd.Flags().String("tokenizer", "", "directory of a tokenizer (or model): lengths in its tokens; zero: words")
-	cmd.Flags().Int("max-length", 0, "say which rows would be cut at this length")
-}
-
-// lengthOf counts in tokens when a tokenizer is given. Template marks are not
-// counted: a few tokens a turn come on top.
-func lengthOf(cmd *cobra.Command) (length func(corpus.Record) int, unit string, err error) {
-	dir, _ := cmd.Flags().GetString("tokenizer")
-	if dir == "" {
-		return nil, "words", nil
-	}
-	tok, err := token.Load(dir)
-	if err != nil {
-		return nil, "", withCode(exitUsage, err)
-	}
-	count := func(s string) int { return len(tok.Encode(s, false)) }
-	return func(r corpus.Record) int { return r.Length(count) }, "tokens", nil
 }
 
 func dataFormatsCmd() *cobra.Command {

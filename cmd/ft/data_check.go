@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,10 +12,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"ftlab/ftlib/chat"
 	"ftlab/ftlib/corpus"
+	"ftlab/ftlib/token"
 )
 
 func dataCheckCmd() *cobra.Command {
+	tokens := &encodeFlags{}
 	cmd := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Find what is wrong with data before training does",
@@ -24,23 +28,68 @@ role order, imbalance, and, with --validation, rows that stand on both sides.
 
 Exit code 3 when training would refuse the data ("refused" in the report).`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return checkData(cmd, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return checkData(cmd, args[0], tokens) },
 	}
-	lengthFlags(cmd)
+	tokens.add(cmd)
 	cmd.Flags().String("validation", "", "validation data to look for in FILE; zero: the validation or test files beside it, if FILE is a directory or data set")
 	cmd.Flags().Int("examples", 3, "places named for each finding")
 	return cmd
 }
 
-func checkData(cmd *cobra.Command, path string) error {
+// encodeFlags say how training would encode the rows.
+type encodeFlags struct {
+	tokenizer, template, trainOn, system string
+	maxLength                            int
+}
+
+func (f *encodeFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.tokenizer, "tokenizer", "", "folder of a tokenizer or model: encode as training does; zero: lengths in words")
+	fl.StringVar(&f.template, "template", "", "chat template: file or built-in name; zero: the tokenizer's own")
+	fl.StringVar(&f.trainOn, "train-on", "", "assistant, completion, last, all; zero: by the kind of the row")
+	fl.StringVar(&f.system, "system", "", "system message for conversations without one")
+	fl.IntVar(&f.maxLength, "max-length", 0, "say which rows would be cut at this length")
+}
+
+// set makes the check count tokens and find what training would refuse.
+func (f *encodeFlags) set(opts *corpus.CheckOptions) error {
+	opts.MaxLength = f.maxLength
+	if f.tokenizer == "" {
+		return nil
+	}
+	tok, err := token.Load(f.tokenizer)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	tmpl, err := chat.Find(f.template, f.tokenizer)
+	if errors.Is(err, chat.ErrNoTemplate) {
+		tmpl, err = nil, nil // plain rows need none; a conversation is refused
+	}
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	count := func(s string) int { return len(tok.Encode(s, false)) }
+	opts.Unit = "tokens"
+	opts.Length = func(r corpus.Record) int { return r.Length(count) }
+	spans := corpus.SpanOptions{TrainOn: chat.Policy(f.trainOn), System: f.system, Chat: f.template != ""}
+	opts.Encode = func(r corpus.Record) (corpus.Example, error) {
+		eo := corpus.EncodeOptions{MaxLength: f.maxLength}
+		if r.Kind == corpus.KindText {
+			eo.MaxLength = 0 // long texts become several sequences
+		}
+		return corpus.EncodeRecord(tok, r, tmpl, spans, eo)
+	}
+	return nil
+}
+
+func checkData(cmd *cobra.Command, path string, tokens *encodeFlags) error {
 	in, err := openData(cmd, path)
 	if err != nil {
 		return err
 	}
 	opts := corpus.CheckOptions{}
-	opts.MaxLength, _ = cmd.Flags().GetInt("max-length")
 	opts.Examples, _ = cmd.Flags().GetInt("examples")
-	if opts.Length, opts.Unit, err = lengthOf(cmd); err != nil {
+	if err := tokens.set(&opts); err != nil {
 		return err
 	}
 	held, err := validationOf(cmd, in)
@@ -212,6 +261,10 @@ func showFinding(p *page, f corpus.Finding, rows int, withFile bool) {
 		p.line(indent + l)
 	}
 	var at []string
+	same := len(f.Places) > 1
+	for _, pl := range f.Places {
+		same = same && pl.Text != "" && pl.Text == f.Places[0].Text
+	}
 	for _, pl := range f.Places {
 		text := fmt.Sprintf("row %d", pl.Row)
 		if pl.Row == 0 {
@@ -220,7 +273,7 @@ func showFinding(p *page, f corpus.Finding, rows int, withFile bool) {
 		if withFile {
 			text = filepath.Base(pl.File) + " " + text
 		}
-		if pl.Text != "" && pl.Text != text {
+		if !same && pl.Text != "" && pl.Text != text {
 			text += " (" + pl.Text + ")"
 		}
 		at = append(at, text)
@@ -228,7 +281,11 @@ func showFinding(p *page, f corpus.Finding, rows int, withFile bool) {
 	if len(at) > 0 && f.Count > len(at) {
 		at = append(at, "...")
 	}
-	for _, extra := range []string{strings.Join(at, ", "), f.Hint} {
+	extras := []string{strings.Join(at, ", "), f.Hint}
+	if same {
+		extras[0] += ": " + f.Places[0].Text
+	}
+	for _, extra := range extras {
 		if extra == "" {
 			continue
 		}

@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -9,13 +10,14 @@ import (
 // CheckOptions says what to check. The zero value checks everything that needs no
 // tokenizer and no validation data.
 type CheckOptions struct {
-	Length     func(Record) int      // length of a record in Unit; nil: words
-	Unit       string                // "tokens"; zero: "words"
-	MaxLength  int                   // rows longer than this would be cut; zero: none
-	MaxCut     float64               // fraction of cut rows that training accepts; zero: 0.05
-	Validation iter.Seq2[Row, error] // looked at for leakage; nil: none
-	Examples   int                   // places named for each finding; zero: 3
-	Progress   func(rows, total int) // called now and then; nil: nobody wants to know
+	Length     func(Record) int              // length of a record in Unit; nil: words
+	Encode     func(Record) (Example, error) // as training would, which tells lengths and refusals; nil: Length only
+	Unit       string                        // "tokens"; zero: "words"
+	MaxLength  int                           // rows longer than this would be cut; zero: none
+	MaxCut     float64                       // fraction of cut rows that training accepts; zero: 0.1
+	Validation iter.Seq2[Row, error]         // looked at for leakage; nil: none
+	Examples   int                           // places named for each finding; zero: 3
+	Progress   func(rows, total int)         // called now and then; nil: nobody wants to know
 }
 
 // Severity says what a finding means for training.
@@ -101,7 +103,7 @@ func Check(rows iter.Seq2[Row, error], m Mapping, opts CheckOptions) (Report, er
 		opts.Examples = 3
 	}
 	if opts.MaxCut == 0 {
-		opts.MaxCut = 0.05
+		opts.MaxCut = 0.1
 	}
 	c := &checker{m: m, opts: opts, found: map[string]*Finding{}, replies: map[int]string{}}
 	c.report.Kind, c.report.Form, c.report.Classes = m.Kind, m.Form, map[string]int{}
@@ -171,7 +173,7 @@ func (c *checker) row(row Row, err error) {
 }
 
 func (c *checker) record(rec Record, at Place) {
-	n := c.opts.Length(rec)
+	n := c.length(rec, at)
 	c.report.Lengths.add(n)
 	if c.opts.MaxLength > 0 && n > c.opts.MaxLength {
 		c.report.Cut++
@@ -195,6 +197,26 @@ func (c *checker) record(rec Record, at Place) {
 	} else if c.m.Form == "classification" {
 		c.replies[number] = rec.Completion.Text
 	}
+}
+
+// length measures a record; where it can be encoded as training does, what training
+// would refuse is found too.
+func (c *checker) length(rec Record, at Place) int {
+	if c.opts.Encode == nil {
+		return c.opts.Length(rec)
+	}
+	ex, err := c.opts.Encode(rec)
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		at.Text = r.Detail
+		c.add(Refused, string(r.Reason), "", r.Hint, at)
+	} else if err != nil {
+		at.Text = err.Error()
+		c.add(Refused, "cannot be encoded", "", "", at)
+	}
+	if err != nil {
+		return c.opts.Length(rec)
+	}
+	return len(ex.IDs) + ex.Cut
 }
 
 func (c *checker) short(at Place) place32 {

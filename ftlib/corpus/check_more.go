@@ -94,6 +94,10 @@ func (c *checker) lengths() {
 	f := c.found["would be cut\x00"]
 	share := float64(c.report.Cut) / float64(c.report.Records)
 	f.What = fmt.Sprintf("longer than %d %s: would be cut", c.opts.MaxLength, c.opts.Unit)
+	if c.report.Kind == KindText {
+		f.What = fmt.Sprintf("longer than %d %s: become several sequences", c.opts.MaxLength, c.opts.Unit)
+		return
+	}
 	f.Severity, f.Hint = Warning, fmt.Sprintf("99 %% of the rows have at most %d", c.report.Lengths.P99)
 	if share > c.opts.MaxCut {
 		f.Severity = Refused
