@@ -2,12 +2,12 @@ package token
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 	"unicode/utf8"
 )
 
-// tok is a token and the bytes of the piece that it stands for.
+// tok is a token and the number of bytes of the piece that it stands for; n < 0:
+// the next -n bytes, which the token after it stands for as well.
 type tok struct {
 	id int32
 	n  int32
@@ -23,22 +23,21 @@ type model interface {
 // bpe is byte-pair encoding (Sennrich et al. 2016): characters, or bytes, joined
 // pair by pair in the order in which training joined them.
 type bpe struct {
-	vocab         map[string]int32
-	merges        mergeTable
-	unk           int32 // -1: none, unknown characters vanish
-	fuseUnk       bool
-	byteFallback  bool
-	ignoreMerges  bool
-	prefix        string // continuing_subword_prefix
-	suffix        string // end_of_word_suffix
-	bytes         [256]int32
-	allBytes      bool
-	ascii         [utf8.RuneSelf]int32 // ids of one-character tokens
-	raw           bool                 // pieces are bytes, not characters that stand for bytes
-	rawIDs        [256]int32
-	rawVocab      map[string]int32 // by bytes; only for ignoreMerges
-	cuts          *cutTable        // nil: pieces must not be cut
-	unkOutOfVocab bool
+	vocab        map[string]int32
+	merges       mergeTable
+	unk          int32 // -1: none, unknown characters vanish
+	fuseUnk      bool
+	byteFallback bool
+	ignoreMerges bool
+	prefix       string // continuing_subword_prefix
+	suffix       string // end_of_word_suffix
+	bytes        [256]int32
+	allBytes     bool
+	ascii        [utf8.RuneSelf]int32 // ids of one-character tokens
+	raw          bool                 // pieces are bytes, not characters that stand for bytes
+	rawIDs       [256]int32
+	rawVocab     map[string]int32 // by bytes; only for ignoreMerges
+	cuts         *cutTable        // nil: pieces must not be cut
 }
 
 // bpeOptions are the fields of a BPE model.
@@ -313,6 +312,3 @@ func (c *cutTable) joined(a, b rune) bool {
 func isByteToken(s string) bool {
 	return len(s) == 6 && strings.HasPrefix(s, "<0x") && s[5] == '>'
 }
-
-// clone copies a vocabulary.
-func clone(v map[string]int32) map[string]int32 { return maps.Clone(v) }

@@ -161,6 +161,8 @@ func parseNormalizer(raw json.RawMessage) (normalizer, error) {
 		return stripNorm{c.StripLeft, c.StripRight}, nil
 	case "StripAccents":
 		return mapNorm(stripMarks), nil
+	case "BertNormalizer":
+		return c.bertNormalizer(), nil
 	case "Nmt":
 		return mapNorm(nmt), nil
 	case "ByteLevel":

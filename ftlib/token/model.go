@@ -76,6 +76,42 @@ func parseModel(raw json.RawMessage) (model, map[string]int32, error) {
 		m, err := newBPE(vocab, j.Merges, bpeOptions{unk: j.UnkToken, prefix: j.Prefix, suffix: j.Suffix,
 			fuseUnk: j.FuseUnk, byteFallback: j.ByteFallback, ignoreMerge: j.IgnoreMerges})
 		return m, vocab, err
+	case "WordLevel":
+		return &wordLevel{vocab, lookup(vocab, j.UnkToken)}, vocab, nil
+	case "WordPiece":
+		m := &wordPiece{vocab, lookup(vocab, j.UnkToken), j.Prefix, 100}
+		if j.MaxWord != nil {
+			m.maxWord = *j.MaxWord
+		}
+		return m, vocab, nil
+	case "Unigram":
+		var pieces []scored
+		if err := json.Unmarshal(j.Vocab, &pieces); err != nil {
+			return nil, nil, fmt.Errorf("vocab: %w", err)
+		}
+		return newUnigramModel(pieces, &j)
 	}
 	return nil, nil, unknown("model", j.Type)
+}
+
+// lookup is the id of a token, or -1.
+func lookup(vocab map[string]int32, token string) int32 {
+	if id, ok := vocab[token]; ok {
+		return id
+	}
+	return -1
+}
+
+func newUnigramModel(pieces []scored, j *modelJSON) (model, map[string]int32, error) {
+	m, vocab, err := newUnigram(pieces, j.UnkID, j.ByteFallback)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, vocab, nil
+}
+
+// UnmarshalJSON reads a ["piece", score] pair.
+func (s *scored) UnmarshalJSON(data []byte) error {
+	pair := [2]any{&s.text, &s.score}
+	return json.Unmarshal(data, &pair)
 }

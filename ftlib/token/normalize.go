@@ -163,3 +163,46 @@ func isASCII(s string) bool {
 	}
 	return true
 }
+
+// bertNormalizer is the cleaning of BERT.
+func (c *component) bertNormalizer() normalizer {
+	var seq chain
+	if c.CleanText {
+		seq = append(seq, mapNorm(func(r rune, out []rune) []rune {
+			switch {
+			case r == 0 || r == 0xFFFD || rustOthers.has(r):
+				return out
+			case isSpace(r):
+				return append(out, ' ')
+			}
+			return append(out, r)
+		}))
+	}
+	if c.HandleChineseChars {
+		seq = append(seq, mapNorm(func(r rune, out []rune) []rune {
+			if isChinese(r) {
+				return append(out, ' ', r, ' ')
+			}
+			return append(out, r)
+		}))
+	}
+	if c.StripAccents != nil && *c.StripAccents || c.StripAccents == nil && c.Lowercase {
+		seq = append(seq, formNorm{norm.NFD, false, false}, mapNorm(func(r rune, out []rune) []rune {
+			if rustNonspacing.has(r) {
+				return out
+			}
+			return append(out, r)
+		}))
+	}
+	if c.Lowercase {
+		seq = append(seq, mapNorm(lower))
+	}
+	return seq
+}
+
+// isChinese says whether r is in a block of Chinese ideographs, as BERT counts them.
+func isChinese(r rune) bool {
+	return 0x4E00 <= r && r <= 0x9FFF || 0x3400 <= r && r <= 0x4DBF || 0x20000 <= r && r <= 0x2A6DF ||
+		0x2A700 <= r && r <= 0x2B73F || 0x2B740 <= r && r <= 0x2B81F || 0x2B920 <= r && r <= 0x2CEAF ||
+		0xF900 <= r && r <= 0xFAFF || 0x2F800 <= r && r <= 0x2FA1F
+}

@@ -71,9 +71,10 @@ func (t *Tokenizer) encode(text string, special, offsets bool) ([]int32, [][2]in
 		for _, k := range w.toks {
 			ids = append(ids, k.id)
 			if offsets {
-				lo, hi := p.original(at, at+int(k.n))
+				n := int(k.n)
+				lo, hi := p.original(at, at+max(n, -n))
 				spans = append(spans, [2]int{lo, hi})
-				at += int(k.n)
+				at += max(n, 0)
 			}
 		}
 	}

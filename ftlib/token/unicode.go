@@ -31,6 +31,9 @@ var (
 	rustNumerics = &class{ranges: rustNumericRanges}
 	rustPuncts   = &class{ranges: rustPunctRanges}
 	rustMarks    = &class{ranges: rustMarkRanges}
+
+	rustOthers     = &class{ranges: rustOtherRanges}
+	rustNonspacing = &class{ranges: rustNonspacingRanges}
 )
 
 // has says whether r is in the class.
