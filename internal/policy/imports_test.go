@@ -1,0 +1,121 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "ftlab/"
+
+// mayImport is the layout: which of the project's packages a package may import. A
+// package that is not listed does not exist; "*" allows everything but cmd/ft. Files
+// of tests are free.
+var mayImport = map[string]string{
+	"ftlib":             "",
+	"ftlib/safetensors": "",
+	"ftlib/token":       "",
+	"ftlib/chat":        "ftlib/chat/jinja",
+	"ftlib/chat/jinja":  "",
+	"ftlib/corpus":      "ftlib ftlib/chat ftlib/token",
+	"ftlib/backend":     "",
+	"ftlib/llm":         "ftlib ftlib/backend ftlib/corpus ftlib/safetensors ftlib/token",
+	"ftlib/optim":       "ftlib ftlib/backend",
+	"ftlib/ckpt":        "ftlib ftlib/safetensors",
+	"ftlib/chart":       "ftlib",
+	"ftlib/eval":        "ftlib ftlib/chat ftlib/corpus ftlib/llm ftlib/token",
+	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/optim ftlib/safetensors ftlib/token",
+
+	"kernel/spec":     "",
+	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/corpus ftlib/token ftlib/tune",
+
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/spec",
+
+	"internal/policy":         "",
+	"internal/testkit":        "ftlib/backend",
+	"internal/browser":        "",
+	"internal/world":          "",
+	"internal/world/cmd/make": "*",
+	"internal/world/tiny":     "*",
+}
+
+// noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
+// tested without a backend.
+var noGoMLX = []string{
+	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart",
+	"ftlib/corpus", "kernel/spec", "internal/browser", "internal/world",
+}
+
+// gomlx are the modules that compute. (go-huggingface, of the same authors, only
+// reads the hub's cache.)
+var gomlx = []string{"github.com/gomlx/gomlx", "github.com/gomlx/compute", "github.com/gomlx/go-xla"}
+
+func TestImports(t *testing.T) {
+	all := packages(t)
+	for path, p := range all {
+		allowed, known := mayImport[path]
+		if !known {
+			t.Errorf("package %s is not in the layout: add it to mayImport, and to the tree in README.md", path)
+			continue
+		}
+		for imported, file := range p.imports {
+			below, ours := strings.CutPrefix(imported, module)
+			switch {
+			case !ours:
+			case below == "cmd/ft":
+				t.Errorf("%s imports %s: nobody may", file, imported)
+			case allowed == "*", slices.Contains(strings.Fields(allowed), below):
+			default:
+				t.Errorf("%s imports %s: %s may import only %q", file, imported, path, allowed)
+			}
+		}
+	}
+}
+
+// The table itself must have no way round in a circle.
+func TestLayoutHasNoCircle(t *testing.T) {
+	var visit func(path string, above []string)
+	visit = func(path string, above []string) {
+		if slices.Contains(above, path) {
+			t.Fatalf("circle: %s", strings.Join(append(above, path), " -> "))
+		}
+		for _, next := range strings.Fields(mayImport[path]) {
+			visit(next, append(slices.Clone(above), path))
+		}
+	}
+	for path := range mayImport {
+		visit(path, nil)
+	}
+}
+
+func TestWithoutGoMLX(t *testing.T) {
+	all := packages(t)
+	for _, path := range noGoMLX {
+		p := all[path]
+		if p == nil {
+			continue
+		}
+		for imported, file := range p.imports {
+			for _, g := range gomlx {
+				if imported == g || strings.HasPrefix(imported, g+"/") {
+					t.Errorf("%s imports %s: %s knows no GoMLX", file, imported, path)
+				}
+			}
+		}
+	}
+}
+
+// Opening a backend is the business of one package: it knows which plugins are there
+// and how the pure Go backend can be trusted.
+func TestOnlyBackendOpensBackends(t *testing.T) {
+	for path, p := range packages(t) {
+		if path == "ftlib/backend" {
+			continue
+		}
+		for imported, file := range p.imports {
+			if strings.HasPrefix(imported, "github.com/gomlx/go-xla") || strings.HasPrefix(imported, "github.com/gomlx/gomlx/backends") || imported == "github.com/gomlx/compute/gobackend" {
+				t.Errorf("%s imports %s: use ftlab/ftlib/backend", file, imported)
+			}
+		}
+	}
+}
