@@ -94,9 +94,9 @@ func dataFormatsCmd() *cobra.Command {
 				return printJSON(cmd, corpus.Forms())
 			}
 			p := newPage(cmd)
-			rows := [][]string{{"format", "kind", "fields (? may be missing)", "what it is"}}
+			rows := [][]string{{"format", "kind", "what it is; its fields (? may be missing)"}}
 			for _, f := range corpus.Forms() {
-				rows = append(rows, []string{f.Name, string(f.Kind), strings.Join(f.Fields, ", "), f.Doc})
+				rows = append(rows, []string{f.Name, string(f.Kind), f.Doc + "; " + strings.Join(f.Fields, ", ")})
 			}
 			p.table(rows)
 			p.line("")

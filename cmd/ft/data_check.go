@@ -104,7 +104,9 @@ func checkData(cmd *cobra.Command, path string, tokens *encodeFlags) error {
 		if wantJSON(cmd) {
 			return withJSON(cmd, map[string]any{"source": in.source, "mapping": in.mapping, "error": err.Error()}, err)
 		}
-		showMapping(p, in)
+		if in.mapping.Rows > in.mapping.Broken {
+			showMapping(p, in)
+		}
 		return err
 	}
 	done := func() {}

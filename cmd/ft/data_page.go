@@ -60,9 +60,14 @@ func (p *page) paint(style, s string) string {
 	return "\x1b[" + style + "m" + s + "\x1b[0m"
 }
 
-// table prints rows under their heading in aligned columns. Cells are cut so that
-// a row is a line; the last column wraps instead.
-func (p *page) table(rows [][]string) {
+// table prints rows under their heading in aligned columns. Long cells are cut; the
+// last column wraps.
+func (p *page) table(rows [][]string) { p.columns(rows, true) }
+
+// list is a table whose last column is cut too, so that a row is a line.
+func (p *page) list(rows [][]string) { p.columns(rows, false) }
+
+func (p *page) columns(rows [][]string, wraps bool) {
 	widths := make([]int, len(rows[0]))
 	for _, r := range rows {
 		for i, c := range r {
@@ -88,13 +93,16 @@ func (p *page) table(rows [][]string) {
 			case i == 0:
 				c = p.paint(bold, c)
 			}
-			if numeric(rows, i) && n >= 0 {
+			if numeric(rows, i) {
 				b.WriteString(pad[2:] + c + "  ")
 			} else {
 				b.WriteString(c + pad)
 			}
 		}
-		tail := wrap(oneLine(r[last]), room)
+		tail := []string{fit(oneLine(r[last]), room)}
+		if wraps {
+			tail = wrap(oneLine(r[last]), room)
+		}
 		for i, t := range tail {
 			if i > 0 {
 				b.Reset()

@@ -79,9 +79,11 @@ func showData(cmd *cobra.Command, path string) error {
 		return recErr
 	}
 	p := newPage(cmd)
+	if recErr != nil && in.mapping.Rows == in.mapping.Broken {
+		return recErr // nothing can be read
+	}
 	showMapping(p, in)
 	if recErr != nil {
-		p.line("")
 		showRawRows(p, in, rows)
 		return recErr
 	}

@@ -63,10 +63,12 @@ func showStats(p *page, in *dataInput, s corpus.Stats) {
 			distinct = ""
 		}
 		rows = append(rows, []string{c.Name, typesText(c.Types), zeroDash(c.Null), zeroDash(c.Empty), distinct,
-			figure(c.Min), figure(c.Mean), figure(c.Max), ""})
-		rows[len(rows)-1][8] = fit(oneLine(c.Example), 36)
+			"", "", "", c.Example})
+		if c.Types["text"]+c.Types["int"]+c.Types["float"]+c.Types["list"]+c.Types["bytes"] > 0 {
+			copy(rows[len(rows)-1][5:], []string{figure(c.Min), figure(c.Mean), figure(c.Max)})
+		}
 	}
-	p.table(rows)
+	p.list(rows)
 	p.line("")
 	p.line("  %s", p.paint(dim, "min, mean, max: characters of text, elements of a list, or the number itself"))
 }

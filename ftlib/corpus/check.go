@@ -150,7 +150,9 @@ func (c *checker) row(row Row, err error) {
 		rerr := asRowError(err)
 		c.report.Rows += rerr.lost()
 		if row.Values == nil {
-			at.Text = rerr.Place()
+			if rerr.Last > rerr.Row {
+				at.Text = fmt.Sprintf("to row %d", rerr.Last)
+			}
 			c.addN(Refused, "cannot be read: "+rerr.Reason(), rerr.Column, rerr.Hint, rerr.lost(), at)
 			return
 		}

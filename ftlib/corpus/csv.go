@@ -23,7 +23,6 @@ func readCSV(path, format string, opts OpenOptions, yield yieldFunc) {
 	defer s.close()
 	head, _ := s.Peek(sniffBytes)
 	if len(bytes.TrimSpace(head)) == 0 {
-		yield(Row{File: path}, fileError(path, "empty file", nil, ""))
 		return
 	}
 	form := sniffCSV(head, format, opts)

@@ -64,6 +64,10 @@ func jsonRow(path string, num int, data []byte) (Row, *RowError) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	if err := jsonObject(dec, &row); err != nil {
+		var whole json.RawMessage
+		if serr, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(data, &whole)); ok { // says more than the decoder
+			err.Err, err.Hint = plainJSON(serr), fmt.Sprintf("character %d", serr.Offset)
+		}
 		if err.Column == "" && bad != nil {
 			err.Hint = bad.Hint
 		}
@@ -133,7 +137,7 @@ func jsonFields(dec *json.Decoder, row *Row) *RowError {
 // plainJSON words the decoder's errors for people and without offsets, so that
 // equal faults have equal texts.
 func plainJSON(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.HasPrefix(err.Error(), "unexpected end") {
 		return errors.New("it ends in the middle")
 	}
 	return errors.New(strings.TrimPrefix(err.Error(), "json: "))

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -41,6 +42,7 @@ type recogniser struct {
 	file   string
 	cands  []*candidate
 	broken reasons
+	first  error // of the rows that cannot be read
 }
 
 // candidate is a form with columns for its fields.
@@ -94,8 +96,8 @@ func (r *recogniser) look(rows iter.Seq2[Row, error]) error {
 		}
 		if err != nil {
 			rerr := asRowError(err)
-			if rerr.Row == 0 && row.Values == nil && r.m.Rows == 0 && rerr.Stops {
-				return err // the file as a whole
+			if r.first == nil {
+				r.first = err
 			}
 			r.broken.add(rerr, row.File, row.Num)
 			r.m.Broken += rerr.lost()
@@ -110,8 +112,7 @@ func (r *recogniser) look(rows iter.Seq2[Row, error]) error {
 		return &RowError{File: cmp.Or(r.file, "(no file)"), What: "no rows"}
 	}
 	if len(r.seen.order) == 0 {
-		first := r.broken.list[0]
-		return &RowError{File: r.file, What: fmt.Sprintf("no row can be read; row %d: %s", first.Row, first.What)}
+		return r.first // no row can be read
 	}
 	return nil
 }
@@ -286,7 +287,9 @@ func (r *recogniser) choose() (Mapping, error) {
 	}
 	var pick *candidate
 	for _, c := range r.cands {
-		if c.fits > 0 && c.fits*20 >= best*19 && pick == nil {
+		// Prompts alone fit where answers are missing: that is a fault of the rows.
+		alone := c.form.kind != KindPrompt && c.fits*3 >= best && r.onlyPrompts(best)
+		if pick == nil && c.fits > 0 && (c.fits*20 >= best*19 || alone) {
 			pick = c
 		}
 	}
@@ -313,6 +316,8 @@ func (r *recogniser) choose() (Mapping, error) {
 		why := "less specific"
 		if c.fits*20 < best*19 {
 			why = fmt.Sprintf("fits only %d of %d rows", c.fits, m.Rows-m.Broken)
+		} else if c.fits > pick.fits {
+			why = "needs less: fits " + strconv.Itoa(c.fits)
 		}
 		m.Others = append(m.Others, Alternative{Kind: c.form.kind, Form: c.form.name, Fits: c.fits, Why: why})
 	}
@@ -324,6 +329,16 @@ func (r *recogniser) choose() (Mapping, error) {
 	}
 	r.notes(&m)
 	return m, nil
+}
+
+// onlyPrompts says whether no other form than prompts alone fits so many rows.
+func (r *recogniser) onlyPrompts(best int) bool {
+	for _, c := range r.cands {
+		if c.form.kind != KindPrompt && c.fits*20 >= best*19 {
+			return false
+		}
+	}
+	return true
 }
 
 // notes says what a person should know about the reading chosen.

@@ -44,9 +44,10 @@ func (s Source) Rows(opts OpenOptions) iter.Seq2[Row, error] {
 		left = math.MaxInt
 	}
 	return func(yield func(Row, error) bool) {
-		left := left
+		left, none := left, true
 		for _, f := range s.Files {
 			for row, err := range f.rows(opts) {
+				none = false
 				if !yield(row, err) {
 					return
 				}
@@ -54,6 +55,9 @@ func (s Source) Rows(opts OpenOptions) iter.Seq2[Row, error] {
 					return
 				}
 			}
+		}
+		if none {
+			yield(Row{File: s.Path}, fileError(s.Path, "no rows in it", nil, ""))
 		}
 	}
 }

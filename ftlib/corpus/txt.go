@@ -25,7 +25,6 @@ func readText(path string, opts OpenOptions, yield yieldFunc) {
 	head, _ := s.Peek(sniffBytes)
 	if len(bytes.TrimSpace(head)) == 0 {
 		s.close()
-		yield(Row{File: path}, fileError(path, "empty file", nil, ""))
 		return
 	}
 	if isTable(wholeLines(head)) {
