@@ -156,7 +156,7 @@ func (l *LiveChart) summary() (page, text string) {
 		parts = append(parts, thousands(int(s.speed))+" tokens/s")
 	}
 	if s.path != "" {
-		parts = append(parts, "saved in "+s.path)
+		parts = append(parts, "last checkpoint "+s.path)
 	}
 	text = strings.Join(parts, " · ")
 	page = "<b>" + html.EscapeString(text) + "</b>"
