@@ -86,7 +86,8 @@ func newBPE(vocab map[string]int32, merges [][2]string, o bpeOptions) (*bpe, err
 			plain = false
 		}
 	}
-	if plain && !m.ignoreMerges && (m.unk < 0 || m.byteFallback && m.allBytes || !m.fuseUnk) {
+	// Unknown characters that vanish, or fuse, bring their neighbours together.
+	if plain && !m.ignoreMerges && (m.byteFallback && m.allBytes || m.unk >= 0 && !m.fuseUnk) {
 		m.cuts = newCutTable(products)
 	}
 	return m, nil

@@ -105,11 +105,10 @@ func pairID(pair []json.RawMessage) (int32, error) {
 // trim takes white space at the ends of tokens out of their spans. A token is as
 // long in its text as in the original, character for character, so that counting
 // characters of the original is enough.
-func (t *Tokenizer) trim(text string, ids []int32, spans [][2]int) {
-	for _, prefixSpace := range t.post.trims {
-		for i, id := range ids {
-			content, _ := t.Token(id)
-			lead, trail := blanks(content)
+func (p *postProcessor) trim(text string, forms []string, spans [][2]int) {
+	for _, prefixSpace := range p.trims {
+		for i, form := range forms {
+			lead, trail := blanks(form)
 			lo, hi := spans[i][0], spans[i][1]
 			if lead > 0 {
 				if (i == 0 || lo == 0) && prefixSpace && lead == 1 {

@@ -57,12 +57,17 @@ func (t *Tokenizer) encode(text string, special, offsets bool) ([]int32, [][2]in
 	}
 	first := len(ids)
 	track := offsets || t.firstOnly
+	trim := offsets && len(t.post.trims) > 0
+	var forms []string // what each token looks like, to trim it
 	sink := func(p piece) {
 		if p.id >= 0 {
 			ids = append(ids, p.id)
 			if offsets {
 				lo, hi := p.original(0, len(p.s))
 				spans = append(spans, [2]int{lo, hi})
+			}
+			if trim {
+				forms = append(forms, p.s)
 			}
 			return
 		}
@@ -75,6 +80,9 @@ func (t *Tokenizer) encode(text string, special, offsets bool) ([]int32, [][2]in
 				lo, hi := p.original(at, at+max(n, -n))
 				spans = append(spans, [2]int{lo, hi})
 				at += max(n, 0)
+			}
+			if trim {
+				forms = append(forms, t.names[k.id])
 			}
 		}
 	}
@@ -101,8 +109,8 @@ func (t *Tokenizer) encode(text string, special, offsets bool) ([]int32, [][2]in
 		}
 		t.added.afterAll.extract(p, sink)
 	})
-	if offsets {
-		t.trim(text, ids[first:], spans)
+	if trim {
+		t.post.trim(text, forms, spans)
 	}
 	if special {
 		ids = append(ids, t.post.after...)
