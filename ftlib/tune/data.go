@@ -124,6 +124,9 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 			return nil, err
 		}
 	}
+	if err := inVocabulary(vocabulary(run.Model.Path), o.tok, d.Examples, heldExamples); err != nil {
+		return nil, err
+	}
 	d.Held = heldAudit.Kept
 	for i, a := range []*corpus.Audit{&d.Audit, &heldAudit} {
 		if left := a.Rows - a.Kept; left > 0 {
@@ -239,6 +242,23 @@ func (o *opener) one(rec corpus.Record) ([]corpus.Example, error) {
 	return pieces(ex, o.maxLength), nil
 }
 
+// inVocabulary refuses tokens that the model has no embedding for: they come from a
+// tokenizer that is not the model's. size 0 is not known.
+func inVocabulary(size int, tok *token.Tokenizer, groups ...[]corpus.Example) error {
+	for _, examples := range groups {
+		for _, ex := range examples {
+			for _, id := range ex.IDs {
+				if size > 0 && int(id) >= size {
+					text, _ := tok.Token(id)
+					return fmt.Errorf("tune: %s row %d: %w: token %d (%q) is outside the model's vocabulary of %d; the tokenizer is not the model's",
+						ex.File, ex.Num, ErrRefused, id, text, size)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // pieces cuts an example into sequences of at most n tokens. A last single token
 // would train nothing and is dropped.
 func pieces(ex corpus.Example, n int) []corpus.Example {
@@ -320,4 +340,3 @@ func (s *batchSource) Seek(at json.RawMessage) error {
 	}
 	return s.b.Seek(c)
 }
-

@@ -25,8 +25,7 @@ type Source interface {
 	Seek(json.RawMessage) error
 }
 
-// Loop is the one training loop. All fields but Dir, Validation, Sink, Where and
-// Clock must be set.
+// Loop is the one training loop. Run, Stepper and Train must be set.
 type Loop struct {
 	Run        ftlib.Run // resolved
 	Stepper    Stepper
@@ -36,6 +35,7 @@ type Loop struct {
 	Sink       ftlib.Sink                               // besides Dir; nil: none
 	Where      func(example int) (file string, row int) // of Batch.Rows; nil: not known
 	Clock      func() time.Time                         // nil: time.Now
+	Beside     func(dir string, whole bool) error       // adds to saved weights what goes with them, of a whole model or an adapter; nil: nothing
 
 	plan    schedule
 	state   loopState
@@ -131,7 +131,6 @@ func (l *Loop) init() {
 	if l.Dir != nil {
 		l.result.Dir = l.Dir.Path
 	}
-	l.timer.start(l.now())
 }
 
 func (l *Loop) now() time.Time { return l.Clock() }
@@ -139,7 +138,7 @@ func (l *Loop) now() time.Time { return l.Clock() }
 // step takes one optimizer step: it gathers its micro-batches, so that the loss is
 // normalised by the trained tokens of all of them, accumulates and applies.
 func (l *Loop) step() error {
-	step := l.state.Step + 1
+	step, begin := l.state.Step+1, l.now()
 	batches, err := l.gather()
 	if err != nil {
 		return err
@@ -177,7 +176,7 @@ func (l *Loop) step() error {
 	loss := sums.Loss / trained
 	l.state.Step, l.state.Seen = step, l.state.Seen+seen
 	l.state.Watch.train(sums.Loss, trained)
-	l.timer.step(l.now(), seen)
+	l.timer.step(begin, l.now(), seen)
 	if l.result.Metrics = means(sums.Metrics, trained); l.last == nil {
 		l.result.FirstLoss = loss
 	}

@@ -281,18 +281,17 @@ func TestStepThatTrainsNothingIsAnError(t *testing.T) {
 
 func TestTimer(t *testing.T) {
 	var c timer
-	at := time.Unix(100, 0)
-	c.start(at)
+	at := func(s int) time.Time { return time.Unix(100, 0).Add(time.Duration(s) * time.Second) }
 	if c.rate() != 0 || c.left(10) != 0 {
 		t.Error("a speed before the first step")
 	}
-	c.step(at.Add(10*time.Second), 50) // compiled
-	if c.rate() != 5 {
+	c.step(at(0), at(10), 50) // compiled
+	if c.rate() != 5 || c.left(10) != 0 {
 		t.Errorf("%v tokens/s after one step", c.rate())
 	}
-	c.step(at.Add(12*time.Second), 30)
-	c.step(at.Add(14*time.Second), 50)
-	if c.rate() != 20 || c.left(3) != 6 {
+	c.step(at(10), at(12), 30)
+	c.step(at(16), at(18), 50) // after four seconds of validation
+	if c.rate() != 20 || c.left(3) != 12 {
 		t.Errorf("%v tokens/s, %v s left", c.rate(), c.left(3))
 	}
 }

@@ -81,24 +81,31 @@ func positions(model string, tok *token.Tokenizer) int {
 	return n
 }
 
-func modelPositions(model string) int {
+func modelPositions(model string) int { _, n := sizes(model); return n }
+
+func vocabulary(model string) int { n, _ := sizes(model); return n }
+
+// sizes reads the vocabulary and the longest text of a model from its configuration;
+// what does not read is 0, loading the model says why.
+func sizes(model string) (vocab, positions int) {
 	if !strings.HasSuffix(model, ".bin") {
 		c, err := llm.LoadConfig(model)
 		if err != nil {
-			return 0
+			return 0, 0
 		}
-		return c.MaxPositions
+		return c.Vocab, c.MaxPositions
 	}
 	f, err := os.Open(model)
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	defer f.Close()
 	var header [7]int32 // dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len
 	if binary.Read(f, binary.LittleEndian, &header) != nil {
-		return 0
+		return 0, 0
 	}
-	return int(header[6])
+	v := int(header[5])
+	return max(v, -v), int(header[6]) // negative: the head is not the embedding
 }
 
 // tokenizerDir is where the tokenizer of a model lies: its directory, or that of its
@@ -108,6 +115,35 @@ func tokenizerDir(model string) string {
 		return filepath.Dir(model)
 	}
 	return model
+}
+
+// beside gives saved weights what makes them usable alone: a whole model its
+// tokenizer, and both the chat template where the specification named one, so that
+// generation writes conversations as training did.
+func (d *Data) beside(run ftlib.Run) func(dir string, whole bool) error {
+	return func(dir string, whole bool) error {
+		if d.Template != nil && run.Data.Template != "" {
+			if err := os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte(d.Template.Source()), 0o644); err != nil {
+				return err
+			}
+		}
+		if !whole || d.Tokenizer == nil {
+			return nil
+		}
+		for _, name := range []string{"special_tokens_map.json", "generation_config.json"} {
+			data, err := os.ReadFile(filepath.Join(tokenizerDir(run.Model.Path), name))
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+				return err
+			}
+		}
+		return d.Tokenizer.Save(dir)
+	}
 }
 
 // hashInputs describes everything that a run reads.

@@ -126,7 +126,7 @@ func (o Options) loop(run *ftlib.Run, p *parts) *Loop {
 	run.Eval.Every, run.Save.Every = orNever(plan.EvalEvery), orNever(plan.SaveEvery)
 	return &Loop{
 		Run: *run, Stepper: p.Stepper, Train: p.Data.Train, Validation: p.Data.Validation, Where: p.Data.Where, Sink: o.Sink,
-		early: p.Data.Warnings,
+		early: p.Data.Warnings, Beside: p.Data.beside(*run),
 	}
 }
 

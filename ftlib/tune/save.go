@@ -45,7 +45,10 @@ func (l *Loop) save() error {
 		if err := safetensors.Write(filepath.Join(dir, stateFile), state.Tensors, nil); err != nil {
 			return err
 		}
-		return l.Stepper.Save(dir)
+		if err := l.Stepper.Save(dir); err != nil {
+			return err
+		}
+		return l.beside(dir, l.Run.LoRA == nil && l.Run.Model.Adapter == "")
 	})
 	if err != nil {
 		return err
@@ -122,7 +125,19 @@ func (l *Loop) resume(c ckpt.Checkpoint) error {
 
 // saveMerged writes the whole model into the directory "merged" of the run.
 func (l *Loop) saveMerged() error {
-	return l.Dir.WriteDir("merged", l.Stepper.SaveMerged)
+	return l.Dir.WriteDir("merged", func(dir string) error {
+		if err := l.Stepper.SaveMerged(dir); err != nil {
+			return err
+		}
+		return l.beside(dir, true)
+	})
+}
+
+func (l *Loop) beside(dir string, whole bool) error {
+	if l.Beside == nil {
+		return nil
+	}
+	return l.Beside(dir, whole)
 }
 
 // badBatch is the content of bad-batch-step-N.json.

@@ -44,36 +44,37 @@ func (w *watch) eval(step int, loss float64) (better bool, warning string) {
 // timer measures speed over the steps of this process. The first step compiles and
 // counts only while it is the only one.
 type timer struct {
-	begin, first, last time.Time
-	steps              int
-	tokens, rest       int // real tokens of all steps, of all but the first
+	steps  int
+	first  time.Time     // end of the first step
+	last   time.Time     // end of the last one
+	spent  time.Duration // inside the steps that count
+	tokens int           // real tokens of them
 }
 
-func (t *timer) start(now time.Time) { t.begin, t.last = now, now }
-
-func (t *timer) step(now time.Time, tokens int) {
-	if t.steps++; t.steps == 1 {
-		t.first = now
-	} else {
-		t.rest += tokens
+// step takes the time and the tokens of one step.
+func (t *timer) step(begin, end time.Time, tokens int) {
+	t.steps++
+	if t.steps <= 2 {
+		t.spent, t.tokens = 0, 0 // what came before was the first step
 	}
+	if t.steps == 1 {
+		t.first = end
+	}
+	t.last = end
+	t.spent += end.Sub(begin)
 	t.tokens += tokens
-	t.last = now
 }
 
-// rate is in real tokens a second, validation and saving included.
+// rate is in real tokens a second of training, without validation and saving.
 func (t *timer) rate() float64 {
-	tokens, d := t.rest, t.last.Sub(t.first)
-	if t.steps < 2 {
-		tokens, d = t.tokens, t.last.Sub(t.begin)
-	}
-	if t.steps == 0 || d <= 0 {
+	if t.spent <= 0 {
 		return 0
 	}
-	return float64(tokens) / d.Seconds()
+	return float64(t.tokens) / t.spent.Seconds()
 }
 
-// left is the time for more steps in seconds; 0 while nothing is known.
+// left is the time for more steps in seconds, with validation and saving as often as
+// up to now; 0 while nothing is known.
 func (t *timer) left(steps int) float64 {
 	if t.steps < 2 {
 		return 0
