@@ -47,7 +47,7 @@ func (r *readme) text(w *World) ([]byte, error) {
 		sets[s.Name] = s
 	}
 	var out bytes.Buffer
-	err = page.Execute(&out, map[string]any{"World": w, "Sets": r.sets, "Set": sets})
+	err = page.Execute(&out, map[string]any{"World": w, "Sets": r.sets, "Set": sets, "Alike": int(100 * Alike)})
 	if err != nil {
 		return nil, fmt.Errorf("world: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"ftlab/ftlib/corpus"
 	"ftlab/internal/testkit"
 )
 
@@ -117,6 +118,8 @@ func separate[T any](t *testing.T, name string, s Split[T], of func(T) (question
 		t.Errorf("datasets/README.md does not say %q", line)
 	}
 	train, seen, asked := newCatalogue(), map[string]bool{}, map[string]bool{}
+	var finder corpus.Finder // what ft data check looks with: an estimate, made otherwise
+	warned := 0
 	for i, r := range s.Train {
 		q, text := of(r)
 		if seen[text] {
@@ -124,6 +127,7 @@ func separate[T any](t *testing.T, name string, s Split[T], of func(T) (question
 		}
 		seen[text], asked[q] = true, true
 		train.add(text)
+		finder.Add(text)
 	}
 	for i, r := range s.Validation {
 		q, text := of(r)
@@ -134,6 +138,12 @@ func separate[T any](t *testing.T, name string, s Split[T], of func(T) (question
 		if a := train.nearest(text); a >= Alike {
 			t.Errorf("validation row %d is %.2f like a training row: %q", i+1, a, text)
 		}
+		if m := finder.Find(text); m.Number >= 0 {
+			warned++
+		}
+	}
+	if warned > len(s.Validation)/50 {
+		t.Errorf("ft data check would warn of %d of %d validation rows", warned, len(s.Validation))
 	}
 }
 
@@ -163,9 +173,9 @@ func TestReviewsAreBalancedAndTrue(t *testing.T) {
 	for part, rows := range map[string][]ReviewRow{"train": s.Train, "validation": s.Validation} {
 		positive := 0
 		for i, r := range rows {
-			if r.Completion == "positive" {
+			if r.Completion == " positive" {
 				positive++
-			} else if r.Completion != "negative" {
+			} else if r.Completion != " negative" {
 				t.Fatalf("%s row %d: completion %q", part, i+1, r.Completion)
 			}
 			if r.Prompt != SentimentQuestion+r.Review {
@@ -189,7 +199,7 @@ func TestReviewsAreBalancedAndTrue(t *testing.T) {
 					score -= 3
 				}
 			}
-			if (score > 0) != (r.Completion == "positive") || score == 0 {
+			if (score > 0) != (r.Completion == " positive") || score == 0 {
 				t.Fatalf("%s row %d is called %s: %q", part, i+1, r.Completion, r.Review)
 			}
 		}
@@ -203,7 +213,7 @@ func TestPreferencesDifferInToneOnly(t *testing.T) {
 	s := committed[PreferenceRow](t, "preferences")
 	starts := func(text string, with []string) string {
 		for _, w := range with {
-			if rest, ok := strings.CutPrefix(text, w+" "); ok {
+			if rest, ok := strings.CutPrefix(text, " "+w+" "); ok {
 				return rest
 			}
 		}
