@@ -14,30 +14,10 @@ import (
 	"ftlab/ftlib/token"
 )
 
-// tokenFlags are those of ft data show --tokens.
-type tokenFlags struct {
-	on                     bool
-	tokenizer, template    string
-	trainOn, system        string
-	maxLength, first, from int
-	chat                   bool
-}
+func init() { tokenView = showTokens }
 
-func (f *tokenFlags) add(cmd *cobra.Command) {
-	fl := cmd.Flags()
-	fl.BoolVar(&f.on, "tokens", false, "show every token: trained, not trained or cut")
-	fl.StringVar(&f.tokenizer, "tokenizer", "", "folder of the tokenizer (with --tokens)")
-	fl.StringVar(&f.template, "template", "", "chat template: file or built-in name (default: the tokenizer's own)")
-	fl.StringVar(&f.trainOn, "train-on", "", "assistant, completion, last, all (default: by the kind of the row)")
-	fl.StringVar(&f.system, "system", "", "system message for conversations without one")
-	fl.IntVar(&f.maxLength, "max-length", 1024, "tokens of a row that are kept; 0: all")
-	fl.BoolVar(&f.chat, "chat", false, "write plain prompts and completions with the chat template")
-	fl.IntVar(&f.first, "rows", 3, "how many rows to show")
-	fl.IntVar(&f.from, "from", 1, "the first row to show")
-}
-
-// tokenRow is a row in the JSON output.
-type tokenRow struct {
+// viewRow is a row in the JSON output.
+type viewRow struct {
 	File    string             `json:"file"`
 	Row     int                `json:"row"`
 	Tokens  []corpus.TokenView `json:"tokens"`
@@ -47,44 +27,63 @@ type tokenRow struct {
 	Error   string             `json:"error,omitempty"`
 }
 
-// show prints the rows of a file token by token. The mapping is what was recognised.
-func (f *tokenFlags) show(cmd *cobra.Command, path string, m corpus.Mapping) error {
-	if f.tokenizer == "" {
+// showTokens prints the rows of a file token by token, as training would see them.
+func showTokens(cmd *cobra.Command, files []string) error {
+	f := cmd.Flags()
+	dir, _ := f.GetString("tokenizer")
+	name, _ := f.GetString("template")
+	trainOn, _ := f.GetString("train-on")
+	system, _ := f.GetString("system")
+	maxLength, _ := f.GetInt("max-length")
+	count, _ := f.GetInt("rows")
+	from, _ := f.GetInt("from")
+	if dir == "" {
 		return usageErrorf("--tokens needs --tokenizer DIR")
 	}
-	tok, err := token.Load(f.tokenizer)
+	tok, err := token.Load(dir)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	tmpl, err := chat.Find(name, dir)
+	if errors.Is(err, chat.ErrNoTemplate) {
+		tmpl, err = nil, nil // plain rows need none; a conversation says so
+	}
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	in, err := openData(cmd, files[0])
 	if err != nil {
 		return err
 	}
-	tmpl, err := f.find()
-	if err != nil {
+	if err := in.recognise(); err != nil {
 		return err
 	}
-	so := corpus.SpanOptions{TrainOn: chat.Policy(f.trainOn), System: f.system, Chat: f.chat}
+	// As in a run: naming a template asks for it, for plain prompts too.
+	so := corpus.SpanOptions{TrainOn: chat.Policy(trainOn), System: system, Chat: name != ""}
 	out := cmd.OutOrStdout()
 	color := useColor(out)
 	if !wantJSON(cmd) {
 		fmt.Fprintln(out, corpus.TerminalLegend(color))
 	}
-	var rows []tokenRow
+	var rows []viewRow
 	var refused error
 	n := 0
-	for row, rerr := range corpus.Open(path, corpus.OpenOptions{}) {
+	for row, rerr := range in.source.Rows(in.opts) {
 		if rerr != nil {
 			continue // ft data check reports it
 		}
-		if n++; n < f.from {
+		if n++; n < from {
 			continue
 		}
-		if n >= f.from+f.first {
+		if n >= from+count {
 			break
 		}
-		rec, err := corpus.Format(row, m)
+		rec, err := corpus.Format(row, in.mapping)
 		var views []corpus.TokenView
 		if err == nil {
-			views, err = corpus.Tokens(tok, rec, tmpl, so, corpus.EncodeOptions{MaxLength: f.maxLength})
+			views, err = corpus.Tokens(tok, rec, tmpl, so, corpus.EncodeOptions{MaxLength: maxLength})
 		}
-		r := tokenRow{File: row.File, Row: row.Num, Tokens: views}
+		r := viewRow{File: row.File, Row: row.Num, Tokens: views}
 		r.Trained, r.Context, r.Cut = corpus.TokenCounts(views)
 		if err != nil {
 			r.Error = err.Error()
@@ -102,7 +101,7 @@ func (f *tokenFlags) show(cmd *cobra.Command, path string, m corpus.Mapping) err
 	return withCode(exitRefused, refused)
 }
 
-func printTokens(out io.Writer, r tokenRow, kind string, color bool) {
+func printTokens(out io.Writer, r viewRow, kind string, color bool) {
 	all := r.Trained + r.Context + r.Cut
 	share := 0.0
 	if all > 0 {
@@ -113,15 +112,6 @@ func printTokens(out io.Writer, r tokenRow, kind string, color bool) {
 	if r.Error != "" {
 		fmt.Fprintln(out, "refused:", r.Error)
 	}
-}
-
-// find is the template in use; nil when none is named and the tokenizer has none.
-func (f *tokenFlags) find() (*chat.Template, error) {
-	t, err := chat.Find(f.template, f.tokenizer)
-	if errors.Is(err, chat.ErrNoTemplate) {
-		return nil, nil
-	}
-	return t, withCode(exitUsage, err)
 }
 
 // useColor says whether the output is a terminal that wants color (https://no-color.org).

@@ -15,6 +15,8 @@ import (
 	"ftlab/ftlib/chat"
 )
 
+func init() { commands = append(commands, renderCmd) }
+
 // renderFlags are those of ft render.
 type renderFlags struct {
 	tokenizer, template, in, out string

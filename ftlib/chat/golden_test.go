@@ -3,7 +3,6 @@ package chat
 import (
 	"encoding/json"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -114,14 +113,4 @@ func checkTrained(t *testing.T, msgs []Message, spans []Span) {
 	if n != len(trained) {
 		t.Errorf("trained pieces %q for %d answers", trained, n)
 	}
-}
-
-// pythonOf is the Python with transformers that live comparisons use.
-func pythonOf(t *testing.T) string {
-	t.Helper()
-	p := os.Getenv("FTLAB_PYTHON")
-	if p == "" {
-		t.Skip("SKIPPED: set FTLAB_PYTHON to a Python that has transformers to compare with it live")
-	}
-	return p
 }

@@ -150,7 +150,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 	if m.Train != nil {
 		o = append(o, Field{Key: "train", Value: *m.Train})
 	}
-	return encodeOrdered(o)
+	return o.MarshalJSON()
 }
 
 // ParseMessages reads a conversation: a JSON list of messages.
@@ -224,40 +224,4 @@ func decodeValue(dec *json.Decoder) (any, error) {
 		return x.Float64()
 	}
 	return t, nil
-}
-
-func encodeOrdered(v any) ([]byte, error) {
-	switch x := v.(type) {
-	case Object:
-		b := []byte{'{'}
-		for i, f := range x {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			k, err := json.Marshal(f.Key)
-			if err != nil {
-				return nil, err
-			}
-			val, err := encodeOrdered(f.Value)
-			if err != nil {
-				return nil, err
-			}
-			b = append(append(append(b, k...), ':'), val...)
-		}
-		return append(b, '}'), nil
-	case []any:
-		b := []byte{'['}
-		for i, e := range x {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			val, err := encodeOrdered(e)
-			if err != nil {
-				return nil, err
-			}
-			b = append(b, val...)
-		}
-		return append(b, ']'), nil
-	}
-	return json.Marshal(v)
 }

@@ -16,8 +16,11 @@ func (t *Template) Render(msgs []Message, o RenderOptions) ([]Span, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &attribution{t: t, msgs: msgs, o: o, out: out, tool: o.Tools != nil}
+	a := &attribution{t: t, msgs: msgs, o: o, out: out}
 	a.paint()
+	if o.AddGenerationPrompt {
+		a.disown()
+	}
 	a.train()
 	return a.spans(), nil
 }
@@ -28,7 +31,6 @@ type attribution struct {
 	msgs  []Message
 	o     RenderOptions
 	out   jinja.Output
-	tool  bool
 	owner []int32 // [len(text)] number of the message from 1; 0: the template
 	on    []bool  // [len(text)] trained
 	input []jinja.Marked
@@ -55,6 +57,20 @@ func (a *attribution) paint() {
 		}
 	}
 	sort.SliceStable(a.input, func(i, j int) bool { return a.input[i].From < a.input[j].From })
+}
+
+// disown takes the generation prompt away from the message that it follows: some
+// templates write it inside their loop.
+func (a *attribution) disown() {
+	o := a.o
+	o.AddGenerationPrompt = false
+	bare, err := a.t.run(a.msgs, o)
+	if err != nil || !strings.HasPrefix(a.out.Text, bare.Text) {
+		return
+	}
+	for i := len(bare.Text); i < len(a.out.Text); i++ {
+		a.owner[i] = 0
+	}
 }
 
 func isAssistant(role string) bool { return role == "assistant" || role == "model" }
@@ -168,9 +184,8 @@ func (a *attribution) uninterrupted(n, from, to int) bool {
 	return true
 }
 
-// specialToken is a token in angle brackets at the end of a turn, with the white space
-// that the template writes before it.
-var specialToken = regexp.MustCompile(`^\s*(<\|[^|<>\s]{1,60}\|>|<｜[^<>]{1,60}｜>|</s>|<eos>|<end_of_turn>)`)
+// specialToken is a token in angle brackets, as they end turns.
+var specialToken = regexp.MustCompile(`<\|[^|<>\s]{1,60}\|>|<｜[^<>]{1,60}｜>|</s>|<eos>|<end_of_turn>`)
 
 // header matches tokens that open a turn and never close one.
 var header = regexp.MustCompile(`(?i)start|header|begin|\|(user|assistant|system|tool|observation|human|bot)\|`)
@@ -189,19 +204,29 @@ func (a *attribution) turnEnd(n, to int) int {
 		}
 	}
 	tail := a.out.Text[to:end]
-	trimmed := strings.TrimLeft(tail, " \t\r\n")
-	if eos := a.t.opts.EOS; eos != "" && strings.HasPrefix(trimmed, eos) {
-		return to + len(tail) - len(trimmed) + len(eos)
-	}
-	if m := specialToken.FindStringSubmatch(tail); m != nil && !header.MatchString(m[1]) {
-		return to + len(m[0])
-	}
-	// No token ends this turn: the white space that the template itself writes behind
-	// the answer is all that says it is over.
 	own := to
 	for own < end && a.owner[own] == int32(n) {
 		own++
 	}
+	at, stop := len(tail), -1
+	if m := specialToken.FindStringIndex(tail); m != nil {
+		at = m[0]
+		if !header.MatchString(tail[m[0]:m[1]]) {
+			stop = m[1]
+		}
+	}
+	if eos := a.t.opts.EOS; eos != "" {
+		if i := strings.Index(tail, eos); i >= 0 && i <= at {
+			at, stop = i, i+len(eos)
+		}
+	}
+	// What the template writes between text and token (a closing tag, a space) is the
+	// model's to write too, when it surely belongs to this message.
+	if stop >= 0 && (to+at <= own || strings.TrimSpace(tail[:at]) == "") {
+		return to + stop
+	}
+	// No token ends this turn: the white space that the template itself writes behind
+	// the answer is all that says it is over.
 	if strings.TrimSpace(a.out.Text[to:own]) == "" {
 		return own
 	}

@@ -144,6 +144,21 @@ func (t *Template) variant(o RenderOptions) (*jinja.Template, error) {
 	return nil, &Error{t.opts.Name, 0, fmt.Sprintf("there is no default among the templates %s", strings.Join(names, ", ")), false}
 }
 
+// tokens are the special tokens by the names under which a template reads them.
+func (t *Template) tokens() map[string]string {
+	m := map[string]string{}
+	for k, v := range t.opts.Tokens {
+		m[k] = v
+	}
+	m["bos_token"], m["eos_token"] = t.opts.BOS, t.opts.EOS
+	for k, v := range m {
+		if v == "" {
+			delete(m, k) // undefined, as transformers leaves it
+		}
+	}
+	return m
+}
+
 // run renders without attributing.
 func (t *Template) run(msgs []Message, o RenderOptions) (jinja.Output, error) {
 	if len(msgs) == 0 {
@@ -154,16 +169,8 @@ func (t *Template) run(msgs []Message, o RenderOptions) (jinja.Output, error) {
 		return jinja.Output{}, err
 	}
 	vars := map[string]jinja.Value{}
-	for k, v := range t.opts.Tokens {
-		if v != "" {
-			vars[k] = jinja.Str{S: v}
-		}
-	}
-	if t.opts.BOS != "" {
-		vars["bos_token"] = jinja.Str{S: t.opts.BOS}
-	}
-	if t.opts.EOS != "" {
-		vars["eos_token"] = jinja.Str{S: t.opts.EOS}
+	for k, v := range t.tokens() {
+		vars[k] = jinja.Str{S: v}
 	}
 	for k, v := range o.Extra {
 		vars[k] = jinja.From(v, 0, 0)

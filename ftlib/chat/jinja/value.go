@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"encoding/json"
 	"math"
 	"sort"
 )
@@ -62,6 +63,26 @@ type Field struct {
 
 // Object is a JSON object that keeps the order of its keys, which a plain map loses.
 type Object []Field
+
+// MarshalJSON writes the fields in their order.
+func (o Object) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, f := range o {
+		k, err := json.Marshal(f.Key)
+		if err != nil {
+			return nil, err
+		}
+		v, err := json.Marshal(f.Value)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, k...), ':'), v...)
+	}
+	return append(b, '}'), nil
+}
 
 // From turns a Go value into a template value: nil, bool, numbers, string, []any,
 // map[string]any (keys sorted), Object and []Object. Every string inside is marked with
