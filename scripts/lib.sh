@@ -27,7 +27,7 @@ need_go() {
     export GOEXPERIMENT=simd # the pure Go backend is ten times faster with it
     export GOWORK=off
     if [ -z "${HOME:-}" ]; then # a bare environment: Go's caches go below .lab too
-        export HOME=$lab/home
+        export HOME=$lab/home GOFLAGS="${GOFLAGS:-} -modcacherw"
         mkdir -p "$HOME"
     fi
     local version
