@@ -82,11 +82,11 @@ func TestPerplexityIsOfAllTokensNotOfBatches(t *testing.T) {
 func TestExactMatch(t *testing.T) {
 	questions := []Question{{Prompt: "1", Answer: "2"}, {Prompt: "2", Answer: "3"}, {Prompt: "3", Answer: "5"}}
 	var sizes []int
-	m, err := ExactMatch(context.Background(), questions, 2, func(_ context.Context, prompts []string) ([]string, error) {
-		sizes = append(sizes, len(prompts))
+	m, err := ExactMatch(context.Background(), questions, 2, func(_ context.Context, group []Question) ([]string, error) {
+		sizes = append(sizes, len(group))
 		var out []string
-		for _, p := range prompts {
-			out = append(out, map[string]string{"1": "it is 2", "2": "3", "3": "4"}[p])
+		for _, q := range group {
+			out = append(out, map[string]string{"1": "it is 2", "2": "3", "3": "4"}[q.Prompt])
 		}
 		return out, nil
 	})
@@ -94,8 +94,8 @@ func TestExactMatch(t *testing.T) {
 		t.Errorf("%+v, %v, %v", m, sizes, err)
 	}
 	broken := errors.New("no memory")
-	m, err = ExactMatch(context.Background(), questions, 1, func(_ context.Context, p []string) ([]string, error) {
-		if p[0] == "2" {
+	m, err = ExactMatch(context.Background(), questions, 1, func(_ context.Context, group []Question) ([]string, error) {
+		if group[0].Prompt == "2" {
 			return nil, broken
 		}
 		return []string{"2"}, nil

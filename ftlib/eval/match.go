@@ -7,10 +7,11 @@ import (
 
 // Question is a prompt with the answer that is expected.
 type Question struct {
-	Prompt string `json:"prompt"`
-	Answer string `json:"answer"`
-	File   string `json:"file"`
-	Row    int    `json:"row"`
+	IDs    []int32 `json:"-"` // the prompt as the model is to see it
+	Prompt string  `json:"prompt"`
+	Answer string  `json:"answer"`
+	File   string  `json:"file"`
+	Row    int     `json:"row"`
 }
 
 // Answered is a question with what the model wrote.
@@ -29,22 +30,18 @@ type Matches struct {
 }
 
 // ExactMatch asks the questions in groups of size and compares the final answers.
-// generate gives a text for each prompt of a group. When ctx ends, what was
+// generate gives a text for each question of a group. When ctx ends, what was
 // answered until then is returned with its error.
-func ExactMatch(ctx context.Context, questions []Question, size int, generate func(ctx context.Context, prompts []string) ([]string, error)) (Matches, error) {
+func ExactMatch(ctx context.Context, questions []Question, size int, generate func(ctx context.Context, group []Question) ([]string, error)) (Matches, error) {
 	var m Matches
 	for from := 0; from < len(questions); from += size {
 		group := questions[from:min(from+size, len(questions))]
-		prompts := make([]string, len(group))
-		for i, q := range group {
-			prompts[i] = q.Prompt
-		}
-		texts, err := generate(ctx, prompts)
+		texts, err := generate(ctx, group)
 		if err != nil {
 			return m, fmt.Errorf("eval: %w", err)
 		}
 		if len(texts) != len(group) {
-			return m, fmt.Errorf("eval: %d answers to %d prompts", len(texts), len(group))
+			return m, fmt.Errorf("eval: %d answers to %d questions", len(texts), len(group))
 		}
 		for i, q := range group {
 			a := Answered{Question: q, Text: texts[i], Right: Right(texts[i], q.Answer)}

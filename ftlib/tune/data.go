@@ -58,6 +58,9 @@ func (d *Data) summary() map[string]any {
 	return m
 }
 
+// uncut is a maximum length that cuts nothing.
+const uncut = 1 << 30
+
 // opener turns files into examples as a specification says.
 type opener struct {
 	run       ftlib.Run
@@ -84,7 +87,7 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 		if limit > 0 {
 			o.maxLength = min(o.maxLength, limit)
 		}
-	} else if limit > 0 && o.maxLength > limit {
+	} else if limit > 0 && o.maxLength > limit && o.maxLength != uncut {
 		d.Warnings = append(d.Warnings, fmt.Sprintf("data.max_length %d is more than the %d positions the model was trained for", o.maxLength, limit))
 	}
 	d.Tokenizer, d.Template, d.MaxLength = o.tok, o.tmpl, o.maxLength

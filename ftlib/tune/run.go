@@ -40,6 +40,7 @@ func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
 	if err := run.Validate(); err != nil {
 		return Result{}, err
 	}
+	run = withAdapterTemplate(run)
 	if o.Resume {
 		dir, err := findSame(run)
 		if err != nil {
