@@ -128,7 +128,7 @@ func sniffCSV(head []byte, format string, opts OpenOptions) csvForm {
 			}
 		}
 	}
-	form.quoted = form.comma != '\t' || tabsQuoted(lines)
+	form.quoted = form.comma != '\t' || tabsQuoted(lines, len(head) < sniffBytes-4)
 	first, second := firstRecords(head, form)
 	form.header = looksLikeHeader(first, second)
 	switch opts.Header {
@@ -180,23 +180,23 @@ func commaScore(head []byte, comma rune) int {
 	return n - 1
 }
 
-// tabsQuoted says whether a tab-separated file quotes values as csv does: some
-// value stands in quotes, and no value begins with a quote without being quoted
-// whole. In other files a quote is an ordinary character.
-func tabsQuoted(lines []string) bool {
-	some := false
-	for _, line := range lines {
-		for _, v := range strings.Split(line, "\t") {
-			if !strings.HasPrefix(v, `"`) {
-				continue
-			}
-			if len(v) < 2 || !strings.HasSuffix(v, `"`) || strings.Contains(strings.ReplaceAll(v[1:len(v)-1], `""`, ""), `"`) {
-				return false
-			}
-			some = true
+// tabsQuoted says whether a tab-separated file quotes values as csv does: read so,
+// it has no broken quotes and as many values in every record. In other files a
+// quote is an ordinary character.
+func tabsQuoted(lines []string, whole bool) bool {
+	text := strings.Join(lines, "\n")
+	if !strings.Contains(text, "\"") {
+		return false
+	}
+	r := csv.NewReader(strings.NewReader(text))
+	r.Comma = '\t' // and as many fields as in the first record
+	for {
+		if _, err := r.Read(); err == io.EOF {
+			return true
+		} else if err != nil {
+			return !whole && r.InputOffset() >= int64(len(text)) // a quoted value that goes on
 		}
 	}
-	return some
 }
 
 func firstRecords(head []byte, form csvForm) (first, second []string) {
@@ -223,6 +223,7 @@ func looksLikeHeader(first, second []string) bool {
 		v = strings.TrimSpace(v)
 		if knownColumn(strings.ToLower(v)) {
 			known++
+			continue
 		}
 		if _, err := strconv.ParseFloat(v, 64); err == nil || seen[v] || utf8.RuneCountInString(v) > 48 ||
 			strings.ContainsAny(v, ".?!\n") && strings.Contains(v, " ") {

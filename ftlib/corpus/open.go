@@ -65,37 +65,35 @@ func (s Source) Rows(opts OpenOptions) iter.Seq2[Row, error] {
 // rows reads one file by its format.
 func (f File) rows(opts OpenOptions) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		stopped := false
+		last, inConsumer, stopped := 0, false, false
 		send := func(r Row, err error) bool {
-			stopped = !yield(r, err)
-			return !stopped
-		}
-		last := 0
-		count := func(r Row, err error) bool {
 			last = max(last, r.Num)
-			return send(r, err)
+			inConsumer = true
+			more := yield(r, err)
+			inConsumer, stopped = false, !more
+			return more
 		}
 		// A reader that panics on a malformed file must not take the program down.
 		defer func() {
-			if p := recover(); p != nil {
-				if stopped {
-					panic(p)
-				}
+			if inConsumer {
+				return // the panic is the caller's own
+			}
+			if p := recover(); p != nil && !stopped {
 				send(Row{File: f.Path, Num: last + 1}, &RowError{File: f.Path, Row: last + 1, Stops: true,
 					What: "unreadable from here on: " + oneLine(p)})
 			}
 		}()
 		switch f.Format {
 		case "parquet":
-			readParquet(f.Path, count)
+			readParquet(f.Path, send)
 		case "jsonl":
-			readJSONL(f.Path, count)
+			readJSONL(f.Path, send)
 		case "json":
-			readJSON(f.Path, opts.Split, count)
+			readJSON(f.Path, opts.Split, send)
 		case "csv", "tsv":
-			readCSV(f.Path, f.Format, opts, count)
+			readCSV(f.Path, f.Format, opts, send)
 		case "txt":
-			readText(f.Path, opts, count)
+			readText(f.Path, opts, send)
 		default:
 			send(Row{File: f.Path}, fileError(f.Path, "no reader for this file", nil, "known: "+strings.Join(formatNames, ", ")))
 		}
