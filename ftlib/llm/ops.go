@@ -217,13 +217,14 @@ func (a attention) vjp(q, k, v, out, dout *Node) (dq, dk, dv *Node) {
 	dots := ReduceAndKeep(Mul(do, split(out)), ReduceSum, -1) // [B, KV, G*T, 1]
 	dp := batched(do, vh, 3, 3)                               // [B, KV, G*T, T]
 	ds := Mul(p, Sub(dp, dots))
-	dvh := batched(p, do, 2, 2)  // [B, KV, T, hd]
-	dkh := batched(ds, qh, 2, 2) // [B, KV, T, hd]
+	// Transposed products: the small factor is the one that XLA has to turn.
+	dvh := batched(do, p, 2, 2)  // [B, KV, hd, T]
+	dkh := batched(qh, ds, 2, 2) // [B, KV, hd, T]
 	dqh := MulScalar(batched(ds, kh, 3, 2), 1/math.Sqrt(float64(a.hd)))
 	flat := func(x *Node) *Node { return Reshape(x, a.b*a.t, -1) }
 	dq = flat(rotate(a.ungroup(dqh), a.cos, a.sin, true))
-	dk = flat(rotate(TransposeAllAxes(dkh, 0, 2, 1, 3), a.cos, a.sin, true))
-	return dq, dk, flat(TransposeAllAxes(dvh, 0, 2, 1, 3))
+	dk = flat(rotate(TransposeAllAxes(dkh, 0, 3, 1, 2), a.cos, a.sin, true))
+	return dq, dk, flat(TransposeAllAxes(dvh, 0, 3, 1, 2))
 }
 
 // dropMask is an inverted dropout mask for x [N, D]: 0 with probability p, else
