@@ -42,7 +42,7 @@ need_go() {
 
 need_python() {
     local candidate version too_old=
-    for candidate in ${FTLAB_PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do
+    for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do
         command -v "$candidate" >/dev/null || continue
         version=$("$candidate" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) || continue
         if at_least "$version" $min_python; then
@@ -55,15 +55,15 @@ need_python() {
         too_old="$candidate is Python $version"
     done
     [ -z "$too_old" ] ||
-        fail "Python is too old: $too_old. Install Python $min_python or newer (or name one in FTLAB_PYTHON), then run this again."
+        fail "Python is too old: $too_old. Install Python $min_python or newer (or name one in the variable PYTHON), then run this again."
     fail "Python is not installed (no python3 in PATH). Install Python $min_python or newer, then run this again."
 }
 
-need_space() {
-    local free=${FTLAB_FREE_MB:-}
+need_space() { # need_space [MB]
+    local need=${1:-$min_free_mb} free=${FTLAB_FREE_MB:-}
     [ -n "$free" ] || free=$(df -Pm "$lab" | awk 'NR == 2 { print $4 }')
-    [ "$free" -ge $min_free_mb ] ||
-        fail "only $free MB are free on the disk of $root; the set-up needs $min_free_mb MB. Free some space, then run this again."
+    [ "$free" -ge "$need" ] ||
+        fail "only $free MB are free on the disk of $root; the set-up needs $need MB. Free some space, then run this again."
 }
 
 # --- stamps ---------------------------------------------------------------------
@@ -177,6 +177,10 @@ plugin() {
     want=$(hash_of "$list")
     stamp_matches "plugin-$kind" "$want" && has_plugin "$dir" && return
     need_space
+    if [ "$kind" != cpu ]; then
+        need_space 8000 # 4 GB, and as much while they are unpacked
+        say "CUDA's libraries are 4 GB: this takes some minutes"
+    fi
     say "installing the XLA plugin ($kind)"
     rm -rf "$dir.new"
     if run_logged "plugin-$kind" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --retries 2 \
@@ -194,11 +198,19 @@ plugin() {
 
 has_plugin() { [ -n "$(find "$1" -name '*pjrt*.so' -size +1M -print -quit 2>/dev/null)$(find "$1" -name 'xla_cuda_plugin.so' -size +1M -print -quit 2>/dev/null)" ]; }
 
-# arrange_cuda DIR: the plugin looks for CUDA's libraries in ../nvidia, relative to itself.
+# arrange_cuda DIR: the plugin looks for CUDA's libraries in ../nvidia and for ptxas in
+# nvidia/bin; cuDNN looks for cuBLAS two folders above nvidia.
 arrange_cuda() {
-    local so
+    local so ptxas lib
     so=$(find "$1" -name xla_cuda_plugin.so -print -quit)
     [ -n "$so" ] && mv "$so" "$1/nvidia/pjrt_c_api_cuda_plugin.so"
+    mkdir -p "$1/nvidia/bin"
+    for ptxas in cu13/bin/ptxas cuda_nvcc/bin/ptxas; do
+        [ ! -x "$1/nvidia/$ptxas" ] || ln -sf "../$ptxas" "$1/nvidia/bin/ptxas"
+    done
+    for lib in libcublas.so.13 libcublasLt.so.13; do
+        [ ! -e "$1/nvidia/cu13/lib/$lib" ] || ln -sf "cuda/nvidia/cu13/lib/$lib" "$lab/plugins/$lib"
+    done
 }
 
 plugins() {

@@ -68,7 +68,7 @@ func TestLabSaysWhatIsMissing(t *testing.T) {
 		{"old Go", map[string]string{"python3": python, "go": goIs("go1.24.13")}, "", []string{"Go 1.24.13 is too old", "1.26.5"}},
 		{"Go nearly new enough", map[string]string{"python3": python, "go": goIs("go1.26.4")}, "", []string{"Go 1.26.4 is too old"}},
 		{"no Python", map[string]string{"go": goIs("go1.26.5")}, "", []string{"Python is not installed", "3.10"}},
-		{"old Python", map[string]string{"go": goIs("go1.27.0"), "python3": "echo 3.9.18"}, "", []string{"python3 is Python 3.9.18", "3.10", "FTLAB_PYTHON"}},
+		{"old Python", map[string]string{"go": goIs("go1.27.0"), "python3": "echo 3.9.18"}, "", []string{"python3 is Python 3.9.18", "3.10", "variable PYTHON"}},
 		{"no venv", map[string]string{"go": goIs("go1.26.5"), "python3": `case "$*" in *ensurepip*) exit 1;; *) echo 3.10.0;; esac`}, "",
 			[]string{"no venv module", "python3-venv"}},
 		{"full disk", map[string]string{"go": goIs("go1.26.5"), "python3": python}, "FTLAB_FREE_MB=2999", []string{"2999 MB", "3000 MB"}},
