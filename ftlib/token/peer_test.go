@@ -16,8 +16,9 @@ import (
 
 // peerCase is a question to testdata/peer.py, peerAnswer its answer.
 type peerCase struct {
-	Text *string `json:"text,omitempty"`
-	IDs  []int32 `json:"ids,omitempty"`
+	Text    *string `json:"text,omitempty"`
+	IDs     []int32 `json:"ids,omitempty"`
+	Pattern string  `json:"pattern,omitempty"`
 }
 
 type peerAnswer struct {
@@ -106,19 +107,7 @@ func TestPeer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := newRandomText(uint64(n))
-			var cases []peerCase
-			for range n {
-				s := r.text()
-				cases = append(cases, peerCase{Text: &s})
-			}
-			for range n / 4 {
-				var ids []int32
-				for range 1 + r.IntN(12) {
-					ids = append(ids, r.Int32N(int32(min(tok.Size()+2, []int{400, 1 << 30}[r.IntN(2)]))))
-				}
-				cases = append(cases, peerCase{IDs: ids})
-			}
+			cases := randomCases(tok, uint64(n), n)
 			bare := bareTokenizer(t, file)
 			comparePeer(t, bare, cases, askPeer(t, file, cases))
 		})

@@ -9,11 +9,15 @@ import (
 )
 
 // compile makes a matcher of a regular expression in the syntax of Oniguruma: a
-// hand-written scanner where there is one for this very text, regexp2 otherwise.
+// hand-written scanner where there is one for this very text, our own matcher where
+// it knows the syntax, regexp2 otherwise.
 func compile(pattern string) (matcher, error) {
 	loadKinds()
 	if s, ok := scanners[pattern]; ok {
 		return s, nil
+	}
+	if m, err := compileRx(pattern); err == nil {
+		return m, nil
 	}
 	return compileRegexp(pattern)
 }

@@ -4,7 +4,9 @@ usage: peer.py TOKENIZER_JSON|MODEL < cases.jsonl > out.jsonl
 
 A case is {"text": S} or {"ids": [...]}; its answer {"ids", "special", "offsets"
 (characters), "decoded", "plain"} or {"decoded", "plain"}; plain is without special
-tokens. With a .model file SentencePiece answers, with ids and decoded only.
+tokens. With a .model file SentencePiece answers, with ids and decoded only. With -
+for a tokenizer, a case is {"text": S, "pattern": P} and its answer {"offsets"}, the
+parts (in characters) into which the pattern cuts the text.
 """
 
 import json
@@ -47,8 +49,23 @@ def piece(path):
     return answer
 
 
+def cut(_):
+    from tokenizers import Regex, pre_tokenizers
+
+    made = {}
+
+    def answer(case):
+        p = case["pattern"]
+        if p not in made:
+            made[p] = pre_tokenizers.Split(Regex(p), "isolated")
+        return {"offsets": [o for _, o in made[p].pre_tokenize_str(case["text"])]}
+
+    return answer
+
+
 def main():
-    answer = (piece if sys.argv[1].endswith(".model") else fast)(sys.argv[1])
+    path = sys.argv[1]
+    answer = (cut if path == "-" else piece if path.endswith(".model") else fast)(path)
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))))
 
