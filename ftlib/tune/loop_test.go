@@ -261,6 +261,36 @@ func TestOverfittingWarnsAndEarlyStoppingStops(t *testing.T) {
 	}
 }
 
+func TestWatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		train, eval []float64
+		warns       int // index of the evaluation that warns; -1: none
+	}{
+		"falling":                      {[]float64{3, 2, 1}, []float64{3, 2, 1}, -1},
+		"rising":                       {[]float64{3, 2, 1, 0.5, 0.4}, []float64{2, 1.5, 1.6, 1.7, 1.8}, 3},
+		"noise":                        {[]float64{3, 2, 1, 0.5}, []float64{2, 1.5, 1.502, 1.503}, -1},
+		"once worse":                   {[]float64{3, 2, 1, 0.5}, []float64{2, 1.5, 1.6, 1.4}, -1},
+		"both rising":                  {[]float64{3, 2, 2.5, 2.6}, []float64{2, 1.5, 1.6, 1.7}, -1},
+		"again after a new best":       {[]float64{3, 2, 1, 1, 0.9, 0.8}, []float64{2, 1.5, 1.6, 1, 1.2, 1.3}, 5},
+		"a loss of zero is no overfit": {[]float64{1, 0, 0, 0}, []float64{0, 0, 0, 0}, -1},
+	} {
+		var w watch
+		at := -1
+		for i := range c.eval {
+			w.train(c.train[i]*10, 10)
+			if _, warning := w.eval(i, c.eval[i]); warning != "" {
+				if at >= 0 {
+					t.Errorf("%s: warns at %d and %d", name, at, i)
+				}
+				at = i
+			}
+		}
+		if at != c.warns {
+			t.Errorf("%s: warns at %d, want %d", name, at, c.warns)
+		}
+	}
+}
+
 func TestNoWarningWhileValidationFalls(t *testing.T) {
 	l, _ := newTestLoop(nil)
 	if res, _ := run(t, l); len(res.Warnings) != 0 {

@@ -35,6 +35,7 @@ type SFT struct {
 	groups  [][]string
 	step    int64 // optimizer steps taken
 	micro   int   // micro-batches since
+	warm    bool  // the first batch has compiled everything
 	owned   bool  // Close frees the model
 	fullOut safetensors.DType
 }
@@ -105,8 +106,26 @@ func sums(t llm.Totals) Sums {
 	return Sums{Loss: t.Loss, Tokens: t.Tokens, Metrics: map[string]float64{"accuracy": t.Correct, "entropy": t.Entropy}}
 }
 
+// decays says which weights take weight decay: not norms and biases.
+func decays(name string) bool { return !llm.NoDecay(name) }
+
+// prepare compiles the passes and the update at once: half the wait for the first step.
+func (s *SFT) prepare(b *corpus.Batch) error {
+	jobs := []func() error{func() error { return s.Engine.Prepare(b, s.Loss, true) }}
+	for _, names := range s.groups {
+		jobs = append(jobs, func() error { return s.opt.Prepare(s.Engine, names, decays) })
+	}
+	s.warm = true
+	return llm.Parallel(jobs...)
+}
+
 // Accumulate implements [Stepper].
 func (s *SFT) Accumulate(b *corpus.Batch, scale float32) (Sums, error) {
+	if !s.warm {
+		if err := s.prepare(b); err != nil {
+			return Sums{}, err
+		}
+	}
 	h := fnv.New64a()
 	fmt.Fprint(h, s.Seed, s.step, s.micro)
 	t, err := s.Engine.Accumulate(b, s.Loss, scale, h.Sum64())
@@ -129,7 +148,7 @@ func (s *SFT) Apply(h Hyper) (float64, error) {
 	norm := math.Sqrt(squares)
 	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, MaxGradNorm: h.MaxGradNorm, Step: h.Step}
 	for _, names := range s.groups {
-		if err := s.opt.Step(s.Engine, names, o, norm, func(name string) bool { return !llm.NoDecay(name) }); err != nil {
+		if err := s.opt.Step(s.Engine, names, o, norm, decays); err != nil {
 			return norm, err
 		}
 	}

@@ -22,8 +22,13 @@ func (w *watch) train(loss, tokens float64) {
 	w.Tokens += tokens
 }
 
+// rise is how far above the best a validation loss must be for a warning: less is
+// noise.
+const rise = 1.01
+
 // eval takes a validation loss and says whether it is the best so far. Two worse
-// ones in a row, while the training loss went on falling, are a warning, once.
+// ones in a row, the last clearly so, while the training loss went on falling, are a
+// warning, once.
 func (w *watch) eval(step int, loss float64) (better bool, warning string) {
 	train := w.Sum / max(1, w.Tokens)
 	w.Sum, w.Tokens = 0, 0
@@ -32,7 +37,7 @@ func (w *watch) eval(step int, loss float64) (better bool, warning string) {
 		return true, ""
 	}
 	w.Since++
-	if w.Since >= 2 && !w.Warned && loss > *w.Best && train < w.BestTrain {
+	if w.Since >= 2 && !w.Warned && loss > rise**w.Best && train < w.BestTrain {
 		w.Warned = true
 		warning = fmt.Sprintf("overfitting: validation loss rose from %.4f at step %d to %.4f, while training loss fell from %.4f to %.4f; "+
 			"the best checkpoint is kept, or train for fewer epochs, with more data, a lower learning rate or more dropout",
