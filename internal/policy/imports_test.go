@@ -31,12 +31,13 @@ var mayImport = map[string]string{
 
 	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/spec",
 
-	"internal/policy":         "",
-	"internal/testkit":        "ftlib/backend",
-	"internal/browser":        "",
-	"internal/world":          "",
-	"internal/world/cmd/make": "*",
-	"internal/world/tiny":     "*",
+	"internal/policy":             "",
+	"internal/testkit":            "ftlib/backend",
+	"internal/browser":            "",
+	"internal/world":              "",
+	"internal/world/cmd/make":     "*",
+	"internal/world/cmd/pretrain": "*",
+	"internal/world/tiny":         "*",
 }
 
 // noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
