@@ -2,12 +2,11 @@ package jinja
 
 // arguments binds the arguments of a built-in to its parameters, in order.
 type arguments struct {
-	fn   string
-	c    call
-	used int
+	fn string
+	c  call
 }
 
-func newArgs(fn string, c call) *arguments { return &arguments{fn: fn, c: c} }
+func newArgs(fn string, c call) *arguments { return &arguments{fn, c} }
 
 // opt is the next parameter, by position or by name.
 func (a *arguments) opt(name string) (Value, bool) {
