@@ -7,6 +7,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -90,6 +91,44 @@ type Params interface {
 	SetValue(name string, t *tensors.Tensor) error // frees the old value
 }
 
+// Prepare compiles the update of the named weights before the first step.
+func (o *AdamW) Prepare(p Params, names []string, decays func(name string) bool) error {
+	with, without := split(names, decays)
+	for exec, names := range map[*Exec][]string{o.exec: with, o.plain: without} {
+		if len(names) == 0 {
+			continue
+		}
+		in := make([]shapes.Shape, 1, 1+4*len(names))
+		in[0] = shapes.Make(dtypes.Float32, factors)
+		for _, name := range names {
+			in = append(in, p.Value(name).Shape())
+		}
+		for range 3 {
+			for _, name := range names {
+				s := p.Value(name).Shape().Clone()
+				s.DType = dtypes.Float32
+				in = append(in, s)
+			}
+		}
+		if _, err := exec.Compile(in...); err != nil {
+			return fmt.Errorf("optim: %w", err)
+		}
+	}
+	return nil
+}
+
+// split sorts names into those that take weight decay and those that do not.
+func split(names []string, decays func(name string) bool) (with, without []string) {
+	for _, name := range names {
+		if decays(name) {
+			with = append(with, name)
+		} else {
+			without = append(without, name)
+		}
+	}
+	return with, without
+}
+
 // Step updates the named weights; norm is the global norm of all gradients of the
 // step. Weights for which decays is false take no weight decay (norms and biases).
 func (o *AdamW) Step(p Params, names []string, h Hyper, norm float64, decays func(name string) bool) error {
@@ -98,17 +137,13 @@ func (o *AdamW) Step(p Params, names []string, h Hyper, norm float64, decays fun
 		float32(h.Beta1), float32(1 - h.Beta1), float32(h.Beta2), float32(1 - h.Beta2), float32(h.Epsilon),
 		float32(1 / math.Sqrt(1-math.Pow(h.Beta2, float64(h.Step)))), float32(h.ClipFactor(norm)),
 	}
-	var with, without []string
+	reached := make([]string, 0, len(names)) // by this loss
 	for _, name := range names {
-		if p.Grad(name) == nil {
-			continue // not reached by this loss
-		}
-		if decays(name) {
-			with = append(with, name)
-		} else {
-			without = append(without, name)
+		if p.Grad(name) != nil {
+			reached = append(reached, name)
 		}
 	}
+	with, without := split(reached, decays)
 	if err := o.update(o.exec, p, with, scalars); err != nil {
 		return err
 	}
