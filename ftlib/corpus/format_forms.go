@@ -56,15 +56,19 @@ func names(s string) []string { return strings.Fields(s) }
 const (
 	problemNames = "problem question query prompt instruction text"
 	answerNames  = "final_answer answer expected_answer ground_truth_answer target gold_answer"
-	messageNames = "messages conversations conversation dialog dialogue chat turns items prompt"
+	messageNames = "messages conversations conversation dialog dialogue chat turns items"
 	systemNames  = "system system_prompt system_message"
 	textNames    = "text content story document body article sentence passage markdown raw_content column_1"
 	classNames   = "label sentiment class category rating coarse_label"
 )
 
 func forms() []form {
-	need := func(name, cols string, accept func(*shapeOf) bool) field { return field{name, false, names(cols), accept} }
-	may := func(name, cols string, accept func(*shapeOf) bool) field { return field{name, true, names(cols), accept} }
+	need := func(name, cols string, accept func(*shapeOf) bool) field {
+		return field{name, false, names(cols), accept}
+	}
+	may := func(name, cols string, accept func(*shapeOf) bool) field {
+		return field{name, true, names(cols), accept}
+	}
 	return []form{
 		{"prm800k", KindSteps, "PRM800K: every step with its rated completions",
 			[]field{need("problem", "question.problem", isText), need("steps", "label.steps", isList), may("answer", "question.ground_truth_answer", nil)}, makePRM800K},

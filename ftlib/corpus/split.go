@@ -28,14 +28,11 @@ func Split(key string, fraction float64, seed int64) bool {
 }
 
 // SplitKey is what decides the side of a record: what is given (the prompt, the
-// problem, the text to classify), so that all answers to one question stay on one
-// side; of a conversation the whole. White space and case do not matter.
+// problem, the text to classify, a conversation up to its last answer), so that all
+// answers to one question stay on one side. White space and case do not matter.
 func SplitKey(rec Record) string {
-	switch rec.Kind {
-	case KindText:
+	if rec.Kind == KindText {
 		return normalKey(rec.Text)
-	case KindChat:
-		return normalKey(plainMessages(rec.Messages))
 	}
 	return normalKey(rec.ask().Plain())
 }
