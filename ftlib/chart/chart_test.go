@@ -44,6 +44,7 @@ func figures() map[string]Figure {
 		"compare": Loss(Curve{"r=4", course(24, 2.5, 0.7)}, Curve{"r=16", course(18, 2.5, 0.5)}),
 		"bars": Bars("Label accuracy", Axis{Name: "accuracy", Unit: Share}, []string{"positive", "negative"},
 			Group{"before", []float64{0, 0.02}}, Group{"after", []float64{0.95, 0.9}}),
+		"steep": Loss(Curve{Events: course(48, 40, 0.1)}),
 		"empty": Loss(Curve{}),
 	}
 }
@@ -263,6 +264,22 @@ func TestScale(t *testing.T) {
 				t.Errorf("%g to %g: ticks %v, want %v", c.low, c.high, s.ticks, c.ticks)
 			}
 		}
+	}
+}
+
+func TestLogScale(t *testing.T) {
+	s := newLogScale(0.004, 17)
+	s.from, s.to = 0, 5
+	for i, want := range []float64{0.001, 0.01, 0.1, 1, 10, 100} {
+		if s.ticks[i] != want || math.Abs(s.at(want)-float64(i)) > 1e-9 {
+			t.Errorf("tick %d is %g at %g, want %g", i, s.ticks[i], s.at(want), want)
+		}
+	}
+	if f := Loss(Curve{Events: course(24, 2.5, 0.5)}); f.Y[0].Log {
+		t.Error("a loss from 2.5 to 0.5 needs no logarithm")
+	}
+	if f := figures()["steep"]; !f.Y[0].Log {
+		t.Error("a loss from 40 to 0.8 is drawn on a linear axis")
 	}
 }
 

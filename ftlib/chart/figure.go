@@ -18,6 +18,7 @@ type Axis struct {
 	Unit  Unit
 	Whole bool    // only whole numbers make sense (steps)
 	Zero  bool    // the axis begins at zero (and ends at 1 for Share)
+	Log   bool    // logarithmic; only for positive values
 	To    float64 // the x axis reaches at least this far; zero: as far as the data
 }
 

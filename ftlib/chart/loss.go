@@ -22,8 +22,8 @@ const maxPoints = 800
 // the learning rate on a second axis. With several curves it overlays them: one
 // colour a run, the smoothed training loss as a line and the validation loss as
 // marks.
-func Loss(curves ...Curve) Figure {
-	f := Figure{
+func Loss(curves ...Curve) (f Figure) {
+	f = Figure{
 		Title: "Loss",
 		X:     Axis{Name: "step", Whole: true},
 		Y:     []Axis{{Name: "loss (nats a token)", Unit: Nats}},
@@ -33,6 +33,7 @@ func Loss(curves ...Curve) Figure {
 			f.X.To = max(f.X.To, float64(planned(c.Events)))
 		}
 	}
+	defer func() { f.chooseScale() }()
 	if len(curves) == 1 {
 		f.single(curves[0])
 		return f
@@ -60,6 +61,21 @@ func Loss(curves ...Curve) Figure {
 		f.Subtitle = "best validation loss: " + strings.Join(parts, ", ")
 	}
 	return f
+}
+
+// chooseScale makes the loss axis logarithmic where a linear one would show only the
+// beginning: when the highest loss is more than 30 times the lowest.
+func (f *Figure) chooseScale() {
+	r := span(f.Series, func(s Series) []float64 {
+		if s.Right {
+			return nil
+		}
+		return s.Y
+	})
+	if r[0] > 0 && r[1] > 30*r[0] {
+		f.Y[0].Log = true
+		f.Y[0].Name = "loss (nats a token, logarithmic)"
+	}
 }
 
 // single fills the chart of one run.

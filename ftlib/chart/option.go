@@ -151,7 +151,9 @@ func (f Figure) setAxes(c *charts.RectChart) {
 	for i, a := range f.axes() {
 		y := opts.YAxis{Type: "value", Name: a.Name, NameLocation: "middle", NameGap: 46, Scale: opts.Bool(!a.Zero),
 			MinInterval: whole(a), SplitLine: &opts.SplitLine{Show: opts.Bool(i == 0)}}
-		if a.Zero {
+		if a.Log {
+			y.Type = "log"
+		} else if a.Zero {
 			y.Min = 0
 		}
 		if a.Unit == Share {

@@ -8,9 +8,13 @@ type scale struct {
 	from, to  float64 // pixels at the ends
 	ticks     []float64
 	step      float64
+	log       bool // low and high are decimal logarithms
 }
 
 func (s scale) at(v float64) float64 {
+	if s.log {
+		v = math.Log10(v)
+	}
 	if s.high == s.low {
 		return (s.from + s.to) / 2
 	}
@@ -40,6 +44,18 @@ func newScale(low, high float64, n int, rounded, whole bool) scale {
 	}
 	for k := math.Ceil(s.low/step - 1e-9); k*step <= s.high+step*1e-9; k++ {
 		s.ticks = append(s.ticks, round(k*step)+0) // + 0 makes a negative zero a plain one
+	}
+	return s
+}
+
+// newLogScale covers low to high, both positive, with a tick at every power of ten.
+func newLogScale(low, high float64) scale {
+	s := scale{low: math.Floor(math.Log10(low) + 1e-9), high: math.Ceil(math.Log10(high) - 1e-9), log: true}
+	if s.low == s.high {
+		s.high++
+	}
+	for k := s.low; k <= s.high; k++ {
+		s.ticks = append(s.ticks, round(math.Pow(10, k)))
 	}
 	return s
 }

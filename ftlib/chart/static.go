@@ -139,6 +139,9 @@ func (f Figure) yScales(p *canvas) []scale {
 			r[1] = 1
 		}
 		s := newScale(r[0], r[1], 5, true, a.Whole)
+		if a.Log && r[0] > 0 {
+			s = newLogScale(r[0], r[1])
+		}
 		s.from, s.to = p.bottom, p.top
 		for _, v := range s.ticks {
 			y := px(s.at(v))
