@@ -142,11 +142,16 @@ func tokenizerOptions(dir string, config map[string]any) (Options, error) {
 	if err != nil {
 		return Options{}, err
 	}
+	class, _ := config["tokenizer_class"].(string)
+	defaults := classTokens(strings.TrimSuffix(class, "Fast"))
 	o := Options{Name: filepath.Base(dir), Tokens: map[string]string{}}
 	for _, key := range []string{"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"} {
 		v, ok := config[key]
 		if !ok {
-			v = special[key]
+			v, ok = special[key]
+		}
+		if !ok && defaults[key] != "" {
+			v = defaults[key]
 		}
 		if m, ok := v.(map[string]any); ok {
 			v = m["content"]
@@ -207,4 +212,19 @@ func Find(name, dir string) (*Template, error) {
 		}
 	}
 	return parseAll(sources, o)
+}
+
+// classTokens are the special tokens that transformers' tokenizer classes have where the
+// files say nothing. A null in a file does say something: that there is none.
+func classTokens(class string) map[string]string {
+	const end = "<|endoftext|>"
+	switch class {
+	case "LlamaTokenizer", "CodeLlamaTokenizer":
+		return map[string]string{"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+	case "Qwen2Tokenizer":
+		return map[string]string{"eos_token": end, "unk_token": end, "pad_token": end}
+	case "GPT2Tokenizer", "CodeGenTokenizer":
+		return map[string]string{"bos_token": end, "eos_token": end, "unk_token": end}
+	}
+	return nil
 }

@@ -33,6 +33,7 @@ func TestForTokenizer(t *testing.T) {
 		"token objects":  {map[string]string{"tokenizer_config.json": `{"chat_template":"{{ eos_token }}{{ pad_token }}","eos_token":{"content":"</s>"},"pad_token":"p"}`}, false, "</s>p"},
 		"no token":       {map[string]string{"tokenizer_config.json": `{"chat_template":"[{{ bos_token }}]","bos_token":null}`}, false, "[]"},
 		"tokens apart":   {map[string]string{"tokenizer_config.json": `{"chat_template":"{{ eos_token }}"}`, "special_tokens_map.json": `{"eos_token":{"content":"E"}}`}, false, "E"},
+		"of the class":   {map[string]string{"tokenizer_config.json": `{"chat_template":"{{ bos_token }}{{ eos_token }}","tokenizer_class":"LlamaTokenizerFast","bos_token":null}`}, false, "</s>"},
 		"jinja first":    {map[string]string{"tokenizer_config.json": `{"chat_template":"c"}`, "chat_template.jinja": "j"}, false, "j"},
 		"named":          {map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"tool_use","template":"t"},{"name":"default","template":"d"}]}`}, false, "d"},
 		"named tools":    {map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"tool_use","template":"t"},{"name":"default","template":"d"}]}`}, true, "t"},

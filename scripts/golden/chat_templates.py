@@ -5,11 +5,13 @@ Reads one JSON object from standard input and writes one to standard output:
     {"now": "2026-11-23T12:30:00",
      "expressions": [{"source": "...", "vars": {...}}, ...],
      "chats": [{"source": "...", "tokens": {"bos_token": "<s>"}, "messages": [...],
-                "prompt": false, "tools": null}, ...]}
+                "prompt": false, "tools": null}, ...],
+     "encodings": [{"tokenizer": DIR, "source": null, "messages": [...]}, ...]}
 
     {"env": {"transformers": "...", "jinja2": "..."},
      "expressions": [{"text": "..."} or {"error": "TypeError", "message": "..."}],
-     "chats": [{"text": "...", "generation": [[from, to], ...]} or {"error": ...}]}
+     "chats": [{"text": "...", "generation": [[from, to], ...]} or {"error": ...}],
+     "encodings": [{"ids": [...], "mask": [...]} or {"error": ...}]}
 
 Generation ranges count characters. The tests run it when FTLAB_PYTHON names a Python
 that has transformers; with -update they record its answers:
@@ -60,6 +62,25 @@ def chat(job):
     return {"text": texts[0], "generation": [list(r) for r in ranges[0]]}
 
 
+TOKENIZERS = {}
+
+
+def encoding(job):
+    path = job["tokenizer"]
+    if path not in TOKENIZERS:
+        # The file as it stands. AutoTokenizer rebuilds the pre-tokenizer of the Llama class
+        # and then differs from tokenizer.json behind special tokens.
+        TOKENIZERS[path] = transformers.PreTrainedTokenizerFast.from_pretrained(path)
+    out = TOKENIZERS[path].apply_chat_template(
+        job["messages"],
+        chat_template=job.get("source"),
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    return {"ids": out["input_ids"], "mask": out["assistant_masks"]}
+
+
 def main():
     request = json.load(sys.stdin)
     fixed_clock(request["now"])
@@ -69,6 +90,7 @@ def main():
             "env": {"transformers": transformers.__version__, "jinja2": jinja2.__version__},
             "expressions": [guarded(lambda: expression(j)) for j in request.get("expressions") or []],
             "chats": [guarded(lambda: chat(j)) for j in request.get("chats") or []],
+            "encodings": [guarded(lambda: encoding(j)) for j in request.get("encodings") or []],
         },
         sys.stdout,
         ensure_ascii=False,
