@@ -228,7 +228,7 @@ func TestTokens(t *testing.T) {
 	if got, want := Terminal(views, false), "<s>·q【 a】✂ b·</s>✂"; got != want {
 		t.Errorf("without color %q, want %q", got, want)
 	}
-	if got := Terminal(views, true); !strings.Contains(got, ansiTrained+" a"+ansiReset) || strings.Count(got, "\x1b[") == 0 {
+	if got := Terminal(views, true); !strings.Contains(got, ansi[TokenTrained][0]+" a"+ansiReset) || !strings.Contains(got, ansi[TokenCut][0]+"</s>"+ansiReset) {
 		t.Errorf("with color %q", got)
 	}
 	page := TokensHTML(append(views, TokenView{Text: "<b>", State: TokenContext}))

@@ -78,30 +78,33 @@ func visible(s string) string {
 	return strings.NewReplacer("\n", "↵\n", "\t", "→").Replace(s)
 }
 
-const (
-	ansiTrained = "\x1b[30;42m" // black on green
-	ansiContext = "\x1b[90m"    // grey
-	ansiCut     = "\x1b[9;31m"  // red, struck out
-	ansiReset   = "\x1b[0m"
-)
+// ansi holds two shades for each state: tokens alternate, so that one sees where each
+// begins and ends.
+var ansi = map[TokenState][2]string{
+	TokenTrained: {"\x1b[30;42m", "\x1b[30;102m"}, // black on green
+	TokenContext: {"\x1b[90m", "\x1b[37m"},        // greys
+	TokenCut:     {"\x1b[9;31m", "\x1b[9;91m"},    // red, struck out
+}
 
-// Terminal draws tokens for a terminal, every token of its own: alternating shades are
-// left to the eye, a bar stands between tokens. Without color, trained stretches stand
-// in 【】 and cut ones in ✂ ✂.
+const ansiReset = "\x1b[0m"
+
+// Terminal draws tokens for a terminal, in colors whose shade alternates from token to
+// token. Without color, trained stretches stand in 【】, cut ones between ✂, and a dot
+// between tokens.
 func Terminal(views []TokenView, color bool) string {
 	var b strings.Builder
+	shade := 0
 	for i, v := range views {
 		first := i == 0 || views[i-1].State != v.State
 		last := i == len(views)-1 || views[i+1].State != v.State
 		text := visible(v.Text)
 		if color {
-			style := map[TokenState]string{TokenTrained: ansiTrained, TokenContext: ansiContext, TokenCut: ansiCut}[v.State]
-			// The style ends before a line break: some terminals paint the rest of the line.
-			text = style + strings.ReplaceAll(text, "\n", ansiReset+"\n"+style) + ansiReset
-			b.WriteString(text)
-			if !last && v.Text != "" {
-				b.WriteString(style + "·" + ansiReset)
+			style := ansi[v.State][shade]
+			if v.Text != "" {
+				shade = 1 - shade
 			}
+			// The style ends before a line break: some terminals paint the rest of the line.
+			b.WriteString(style + strings.ReplaceAll(text, "\n", ansiReset+"\n"+style) + ansiReset)
 			continue
 		}
 		open, end := map[TokenState]string{TokenTrained: "【", TokenCut: "✂"}[v.State], map[TokenState]string{TokenTrained: "】", TokenCut: "✂"}[v.State]
@@ -121,7 +124,11 @@ func Terminal(views []TokenView, color bool) string {
 // TerminalLegend explains Terminal.
 func TerminalLegend(color bool) string {
 	if color {
-		return ansiTrained + "trained" + ansiReset + "  " + ansiContext + "not trained" + ansiReset + "  " + ansiCut + "cut" + ansiReset + "  (· between tokens, ↵ newline)"
+		show := func(s TokenState, name string) string {
+			half := len(name) / 2
+			return ansi[s][0] + name[:half] + ansiReset + ansi[s][1] + name[half:] + ansiReset
+		}
+		return show(TokenTrained, "trained") + "  " + show(TokenContext, "not trained") + "  " + show(TokenCut, "cut") + "  (a shade is a token, ↵ newline)"
 	}
 	return "【trained】  not trained  ✂cut✂  (· between tokens, ↵ newline)"
 }
