@@ -136,9 +136,9 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%d of %d %s rows are left out: %s", left, a.Rows, []string{"training", "validation"}[i], a))
 		}
 	}
-	d.Train = &batchSource{corpus.NewBatches(d.Examples, corpus.BatchOptions{
+	d.Train = NewSource(corpus.NewBatches(d.Examples, corpus.BatchOptions{
 		Size: run.Batch.Size, MaxLength: o.maxLength, Packing: run.Data.Packing, Seed: uint64(run.Seed), NoShuffle: run.Batch.NoShuffle,
-	})}
+	}))
 	d.Validation = inBatches(heldExamples, run.Batch.Size)
 	return d, nil
 }
@@ -318,6 +318,9 @@ func inBatches(examples []corpus.Example, size int) []*corpus.Batch {
 		out = append(out, batch)
 	}
 }
+
+// NewSource lets a loop train on batches.
+func NewSource(b *corpus.Batches) Source { return &batchSource{b} }
 
 // batchSource is corpus.Batches without the marks between epochs.
 type batchSource struct{ b *corpus.Batches }

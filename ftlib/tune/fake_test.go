@@ -248,7 +248,7 @@ func newTestLoop(change func(*ftlib.Run)) (*Loop, *bigram) {
 	held := examples(12, 11, 2)
 	return &Loop{
 		Run: run, Stepper: m,
-		Train:      &fakeSource{Examples: rows, Size: run.Batch.Size, Seed: uint64(run.Seed)},
+		Batches:    &fakeSource{Examples: rows, Size: run.Batch.Size, Seed: uint64(run.Seed)},
 		Validation: []*corpus.Batch{pad(held, []int{0, 1, 2, 3, 4, 5}), pad(held, []int{6, 7, 8, 9, 10, 11})},
 		Where:      func(i int) (string, int) { return rows[i].File, rows[i].Num },
 	}, m

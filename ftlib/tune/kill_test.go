@@ -46,10 +46,10 @@ func childTrain(dir string, sink ftlib.Sink) error {
 	}
 	defer d.Close()
 	l.Dir, l.Sink = d, sink
-	if err := l.resumeLatest(); err != nil {
+	if err := l.ResumeLatest(); err != nil {
 		return err
 	}
-	_, err = l.run(context.Background())
+	_, err = l.Train(context.Background())
 	return err
 }
 

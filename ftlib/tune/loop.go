@@ -25,11 +25,11 @@ type Source interface {
 	Seek(json.RawMessage) error
 }
 
-// Loop is the one training loop. Run, Stepper and Train must be set.
+// Loop is the one training loop. Run, Stepper and Batches must be set.
 type Loop struct {
 	Run        ftlib.Run // resolved
 	Stepper    Stepper
-	Train      Source
+	Batches    Source
 	Validation []*corpus.Batch                          // nil: no validation
 	Dir        *ckpt.Dir                                // where the run is kept; nil: nowhere
 	Sink       ftlib.Sink                               // besides Dir; nil: none
@@ -80,9 +80,9 @@ type Result struct {
 // or infinite.
 var ErrNotFinite = errors.New("not a finite number")
 
-// run takes the steps that are left. When ctx is cancelled it ends the step it is
+// Train takes the steps that are left. When ctx is cancelled it ends the step it is
 // in, saves and returns with status interrupted and no error.
-func (l *Loop) run(ctx context.Context) (res Result, err error) {
+func (l *Loop) Train(ctx context.Context) (res Result, err error) {
 	l.init()
 	started := l.now()
 	defer func() {
@@ -125,7 +125,7 @@ func (l *Loop) init() {
 	if l.Clock == nil {
 		l.Clock = time.Now
 	}
-	l.plan = newSchedule(l.Run, l.Train.PerEpoch(), len(l.Validation) > 0)
+	l.plan = newSchedule(l.Run, l.Batches.PerEpoch(), len(l.Validation) > 0)
 	l.result.Steps = l.plan.Steps
 	l.result.Step = l.state.Step
 	if l.Dir != nil {
@@ -170,7 +170,7 @@ func (l *Loop) step() error {
 	if !finite(norm) {
 		return l.notFinite(step, "the gradient norm", norm, batches)
 	}
-	if l.state.Cursor, err = l.Train.Cursor(); err != nil {
+	if l.state.Cursor, err = l.Batches.Cursor(); err != nil {
 		return err
 	}
 	loss := sums.Loss / trained
@@ -192,7 +192,7 @@ func (l *Loop) step() error {
 func (l *Loop) gather() ([]*corpus.Batch, error) {
 	var batches []*corpus.Batch
 	for len(batches) < l.Run.Batch.Accumulate {
-		b, last, err := l.Train.Next()
+		b, last, err := l.Batches.Next()
 		if err != nil {
 			return nil, err
 		}

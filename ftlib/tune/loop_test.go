@@ -54,7 +54,7 @@ func run(t *testing.T, l *Loop) (Result, *record) {
 	t.Helper()
 	rec := &record{}
 	l.Sink = rec
-	res, err := l.run(context.Background())
+	res, err := l.Train(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestLossFalls(t *testing.T) {
 	}
 	seen := 0
 	for range 3 {
-		for _, e := range l.Train.(*fakeSource).Examples {
+		for _, e := range l.Batches.(*fakeSource).Examples {
 			seen += len(e.IDs)
 		}
 	}
@@ -147,7 +147,7 @@ func TestNotFiniteStopsAndKeepsTheBatch(t *testing.T) {
 			poison(m)
 			dir := filepath.Join(t.TempDir(), "r")
 			keep(t, l, dir)
-			res, err := l.run(context.Background())
+			res, err := l.Train(context.Background())
 			if !errors.Is(err, ErrNotFinite) || res.Status != ckpt.Failed {
 				t.Fatalf("%v, %s", err, res.Status)
 			}
@@ -164,7 +164,7 @@ func TestNotFiniteStopsAndKeepsTheBatch(t *testing.T) {
 			if err := json.Unmarshal(data, &bad); err != nil {
 				t.Fatal(err)
 			}
-			rows := l.Train.(*fakeSource).Examples
+			rows := l.Batches.(*fakeSource).Examples
 			want := 2 // the gradient is of both micro-batches
 			if name == "loss" {
 				want = 1
@@ -201,7 +201,7 @@ func TestInterruptEndsTheStepAndSaves(t *testing.T) {
 		}
 		return nil
 	})
-	res, err := l.run(ctx)
+	res, err := l.Train(ctx)
 	if err != nil || res.Status != ckpt.Interrupted || res.Step != 7 {
 		t.Fatalf("%+v, %v", res, err)
 	}
@@ -300,10 +300,10 @@ func TestNoWarningWhileValidationFalls(t *testing.T) {
 
 func TestStepThatTrainsNothingIsAnError(t *testing.T) {
 	l, _ := newTestLoop(nil)
-	for _, e := range l.Train.(*fakeSource).Examples {
+	for _, e := range l.Batches.(*fakeSource).Examples {
 		clear(e.Train)
 	}
-	_, err := l.run(context.Background())
+	_, err := l.Train(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "tokens is trained (rows.jsonl row ") {
 		t.Error(err)
 	}

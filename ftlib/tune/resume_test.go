@@ -21,7 +21,7 @@ func reopen(t testing.TB, dir, which string) (*Loop, *bigram) {
 	}
 	l, m := newTestLoop(nil)
 	l.Run = spec
-	l.Train.(*fakeSource).Size = spec.Batch.Size
+	l.Batches.(*fakeSource).Size = spec.Batch.Size
 	clear(m.w)
 	d, err := ckpt.Open(dir)
 	if err != nil {
@@ -105,7 +105,7 @@ func straight(t testing.TB, dir string) {
 	}
 	defer d.Close()
 	l.Dir = d
-	if _, err := l.run(context.Background()); err != nil {
+	if _, err := l.Train(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -125,12 +125,12 @@ func TestResumedEqualsStraightBitForBit(t *testing.T) {
 			}
 			return nil
 		})
-		if res, err := l.run(ctx); err != nil || res.Step != stop {
+		if res, err := l.Train(ctx); err != nil || res.Step != stop {
 			t.Fatalf("step %d, %v", res.Step, err)
 		}
 		l.Dir.Close()
 		l, _ = reopen(t, dir, "latest")
-		if res, err := l.run(context.Background()); err != nil || res.Status != ckpt.Finished {
+		if res, err := l.Train(context.Background()); err != nil || res.Status != ckpt.Finished {
 			t.Fatalf("%+v, %v", res, err)
 		}
 		sameRun(t, whole, dir)
@@ -152,7 +152,7 @@ func TestRollbackAndResumeEqualsStraight(t *testing.T) {
 	if l.state.Step != 8 {
 		t.Fatalf("resumes at %d", l.state.Step)
 	}
-	if _, err := l.run(context.Background()); err != nil {
+	if _, err := l.Train(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	sameRun(t, whole, again)
@@ -167,7 +167,7 @@ func TestBranchGoesOnWithOtherSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, _ := reopen(t, same, "latest")
-	if _, err := l.run(context.Background()); err != nil {
+	if _, err := l.Train(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	sameRun(t, whole, same) // nothing changed: the same run
@@ -180,7 +180,7 @@ func TestBranchGoesOnWithOtherSettings(t *testing.T) {
 		t.Errorf("branch at %s", other)
 	}
 	l, m := reopen(t, other, "latest")
-	res, err := l.run(context.Background())
+	res, err := l.Train(context.Background())
 	if err != nil || res.Step != 9 {
 		t.Fatalf("%+v, %v", res, err)
 	}
@@ -200,7 +200,7 @@ func TestFinishedRunResumedTakesNoStep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "r")
 	straight(t, dir)
 	l, m := reopen(t, dir, "latest")
-	res, err := l.run(context.Background())
+	res, err := l.Train(context.Background())
 	if err != nil || res.Status != ckpt.Finished || len(m.applied) != 0 || res.Step != 21 {
 		t.Errorf("%+v, %v, %d steps", res, err, len(m.applied))
 	}

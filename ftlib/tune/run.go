@@ -68,7 +68,7 @@ func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
 	}
 	defer d.Close()
 	l.Dir = d
-	return l.run(ctx)
+	return l.Train(ctx)
 }
 
 // Resume goes on with the run in dir from its last whole checkpoint, exactly as if
@@ -106,10 +106,10 @@ func Resume(ctx context.Context, dir string, o Options) (Result, error) {
 		}
 		l.early = append(l.early, err.Error())
 	}
-	if err := l.resumeLatest(); err != nil {
+	if err := l.ResumeLatest(); err != nil {
 		return Result{}, err
 	}
-	return l.run(ctx)
+	return l.Train(ctx)
 }
 
 // parts opens the model and the data, both at once.
@@ -126,7 +126,7 @@ func (o Options) loop(run *ftlib.Run, p *parts) *Loop {
 	plan := newSchedule(*run, p.Data.Train.PerEpoch(), len(p.Data.Validation) > 0)
 	run.Eval.Every, run.Save.Every = orNever(plan.EvalEvery), orNever(plan.SaveEvery)
 	return &Loop{
-		Run: *run, Stepper: p.Stepper, Train: p.Data.Train, Validation: p.Data.Validation, Where: p.Data.Where, Sink: o.Sink,
+		Run: *run, Stepper: p.Stepper, Batches: p.Data.Train, Validation: p.Data.Validation, Where: p.Data.Where, Sink: o.Sink,
 		early: p.Data.Warnings, Beside: p.Data.beside(*run),
 	}
 }

@@ -18,7 +18,7 @@ func fakeOptions(t *testing.T, input string) Options {
 	return Options{open: func(run ftlib.Run) (*parts, error) {
 		l, m := newTestLoop(nil)
 		m.seed = run.Seed
-		src := l.Train.(*fakeSource)
+		src := l.Batches.(*fakeSource)
 		src.Size, src.Seed = run.Batch.Size, uint64(run.Seed)
 		in, err := ckpt.HashFile("train", input)
 		return &parts{
@@ -162,10 +162,10 @@ func TestDamagedLatestIsSkippedWithAWarning(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Dir.Close()
-	if err := l.resumeLatest(); err != nil {
+	if err := l.ResumeLatest(); err != nil {
 		t.Fatal(err)
 	}
-	res, err := l.run(context.Background())
+	res, err := l.Train(context.Background())
 	if err != nil || len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "going on from step 20") {
 		t.Fatalf("%+v, %v", res, err)
 	}

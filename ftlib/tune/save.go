@@ -66,10 +66,10 @@ func (l *Loop) evaluated() bool {
 	return l.result.EvalLoss != nil && l.plan.EvalEvery > 0 && (s%l.plan.EvalEvery == 0 || s == l.plan.Steps)
 }
 
-// resumeLatest goes back to the newest checkpoint of the run directory that is
+// ResumeLatest goes back to the newest checkpoint of the run directory that is
 // whole; a run without any starts from the beginning. A damaged one is skipped with
 // a warning.
-func (l *Loop) resumeLatest() error {
+func (l *Loop) ResumeLatest() error {
 	list, damaged := ckpt.List(l.Dir.Path)
 	for i := len(list) - 1; i >= 0; i-- {
 		if err := list[i].Verify(); err != nil {
@@ -88,7 +88,7 @@ func (l *Loop) resumeLatest() error {
 	return nil
 }
 
-// resume goes back to a checkpoint. It must come before run.
+// resume goes back to a checkpoint. It must come before Train.
 func (l *Loop) resume(c ckpt.Checkpoint) error {
 	fail := func(err error) error { return fmt.Errorf("tune: resuming from %s: %w", c.Path, err) }
 	f, err := safetensors.Open(filepath.Join(c.Path, stateFile))
@@ -110,7 +110,7 @@ func (l *Loop) resume(c ckpt.Checkpoint) error {
 	if err := l.Stepper.Restore(state); err != nil {
 		return fail(err)
 	}
-	if err := l.Train.Seek(l.state.Cursor); err != nil {
+	if err := l.Batches.Seek(l.state.Cursor); err != nil {
 		return fail(err)
 	}
 	l.saved, l.resumed = c.Step, true
