@@ -125,3 +125,18 @@ func Parallel(jobs ...func() error) error {
 	wait.Wait()
 	return errors.Join(errs...)
 }
+
+// SavedBytes is what the blocks keep for the backward pass of a batch of n tokens.
+func (e *Engine) SavedBytes(n int) int64 {
+	total := int64(0)
+	for i := range e.plans {
+		total += int64(n) * int64(e.m.Config.Hidden) * 4
+		if e.recompute {
+			continue
+		}
+		for _, s := range e.savedShapes(i, n) {
+			total += int64(s.Size()) * 4
+		}
+	}
+	return total
+}

@@ -86,6 +86,9 @@ func openSFT(run ftlib.Run) (Stepper, string, error) {
 		return fail(err)
 	}
 	e, err := llm.NewEngine(m, llm.EngineOptions{Recompute: run.Model.Memory == "recompute"})
+	if err == nil && run.Model.Memory == "" && tooBig(e.SavedBytes(run.Batch.Size*run.Data.MaxLength)) {
+		e, err = llm.NewEngine(m, llm.EngineOptions{Recompute: true})
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -99,6 +102,17 @@ func openSFT(run ftlib.Run) (Stepper, string, error) {
 	}
 	s.owned = true
 	return s, b.Description(), nil
+}
+
+// tooBig reports activations that would take more than a third of the memory that is
+// free: then blocks keep their inputs only.
+func tooBig(bytes int64) bool {
+	m := backend.ThisMachine()
+	free := m.Available
+	for _, g := range m.GPUs {
+		free = g.Memory
+	}
+	return free > 0 && bytes > free/3
 }
 
 // sums turns the engine's totals into the loop's.

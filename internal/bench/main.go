@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+
+	"ftlab/ftlib/backend"
+)
+
+// result is one line of the report.
+type result struct {
+	Name    string  `json:"name"`
+	Ratio   float64 `json:"ratio"`              // ours to the peer's; above 1 we are better where Better is "higher"
+	Better  string  `json:"better"`             // "higher" or "lower"
+	Ours    float64 `json:"ours"`               // in Unit
+	Peer    float64 `json:"peer"`               // in Unit
+	Unit    string  `json:"unit"`               //
+	MS      float64 `json:"ms,omitempty"`       // our median round
+	PeakGiB float64 `json:"peak_gib,omitempty"` // our peak resident size
+	Rounds  int     `json:"rounds"`
+}
+
+// benches are the measurements by name, in the order in which they run.
+var benches = []struct {
+	name string
+	run  func(o options) (result, error)
+}{
+	{"S", func(o options) (result, error) { return trainBench("S", o) }},
+	{"M", func(o options) (result, error) { return trainBench("M", o) }},
+	{"decode_1", func(o options) (result, error) { return decodeBench(1, o) }},
+	{"decode_8", func(o options) (result, error) { return decodeBench(8, o) }},
+	{"first_step", firstStepBench},
+	{"peak", peakBench},
+}
+
+// options are what the benches need.
+type options struct {
+	python, ft, peer, model, data string
+	rounds                        int
+}
+
+func main() {
+	backend.HugePages()
+	var o options
+	asJSON := flag.Bool("json", false, "print a JSON list")
+	worker := flag.String("worker", "", "run as a worker: train CONFIG, decode BATCH (internal)")
+	only := flag.String("only", "", "comma-separated names; empty: all")
+	flag.StringVar(&o.python, "python", "", "Python with torch, transformers, peft and trl")
+	flag.StringVar(&o.ft, "ft", "", "the ft program")
+	flag.StringVar(&o.peer, "peer", "", "the peers' script")
+	flag.StringVar(&o.model, "model", "", "a small model directory for first_step and peak")
+	flag.StringVar(&o.data, "data", "", "rows to fine-tune it on, jsonl with a text column")
+	flag.IntVar(&o.rounds, "rounds", 9, "rounds of each side")
+	flag.Parse()
+	if *worker != "" {
+		exitOn(runWorker(*worker, flag.Args()))
+		return
+	}
+	var all []result
+	for _, b := range benches {
+		if *only != "" && !contains(strings.Split(*only, ","), b.name) {
+			continue
+		}
+		r, err := b.run(o)
+		exitOn(err)
+		all = append(all, r)
+		if !*asJSON {
+			fmt.Printf("%-10s ours %8.2f  peer %8.2f %-8s ratio %.2f (%s is better)\n", r.Name, r.Ours, r.Peer, r.Unit, r.Ratio, r.Better)
+		}
+	}
+	if *asJSON {
+		enc := json.NewEncoder(os.Stdout)
+		enc.SetIndent("", "  ")
+		exitOn(enc.Encode(all))
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+func median(v []float64) float64 {
+	s := append([]float64{}, v...)
+	sort.Float64s(s)
+	return s[len(s)/2]
+}
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// side is a worker process that runs one round when told and answers with the
+// milliseconds that it took.
+type side struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+func startSide(program string, args ...string) (*side, error) {
+	s := &side{cmd: exec.Command(program, args...)}
+	s.cmd.Stderr = io.Discard
+	if os.Getenv("FTLAB_BENCH_VERBOSE") != "" {
+		s.cmd.Stderr = os.Stderr
+	}
+	var err error
+	if s.in, err = s.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	s.out = bufio.NewScanner(out)
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if _, err := s.answer(); err != nil { // "ready"
+		return nil, fmt.Errorf("%s %s does not start: %w (FTLAB_BENCH_VERBOSE=1 shows why)", program, strings.Join(args, " "), err)
+	}
+	return s, nil
+}
+
+func (s *side) answer() (string, error) {
+	if !s.out.Scan() {
+		return "", fmt.Errorf("it ended: %v", s.cmd.Wait())
+	}
+	return s.out.Text(), nil
+}
+
+func (s *side) round() (float64, error) {
+	if _, err := fmt.Fprintln(s.in, "go"); err != nil {
+		return 0, err
+	}
+	line, err := s.answer()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(line, 64)
+}
+
+// peak ends the worker and returns its peak resident size in GiB.
+func (s *side) peak() float64 {
+	s.in.Close()
+	_ = s.cmd.Wait()
+	return peakOf(s.cmd)
+}
+
+func peakOf(cmd *exec.Cmd) float64 {
+	if ru, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		return float64(ru.Maxrss) / (1 << 20)
+	}
+	return 0
+}
+
+// versus lets two workers take turns and returns the medians of their rounds, ms.
+func versus(ours, peer *side, rounds int) (a, b, peak float64, err error) {
+	var va, vb []float64
+	for i := range rounds {
+		sides := []*side{ours, peer}
+		if i%2 == 1 { // neither is always first
+			sides = []*side{peer, ours}
+		}
+		for _, s := range sides {
+			ms, err := s.round()
+			if err != nil {
+				return 0, 0, 0, err
+			}
+			if s == ours {
+				va = append(va, ms)
+			} else {
+				vb = append(vb, ms)
+			}
+			time.Sleep(50 * time.Millisecond) // let spinning threads of the other side settle
+		}
+	}
+	peak = ours.peak()
+	peer.peak()
+	return median(va), median(vb), peak, nil
+}
+
+// pair starts both workers of a bench.
+func pair(o options, kind string, args ...string) (ours, peer *side, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	if ours, err = startSide(self, append([]string{"-worker", kind}, args...)...); err != nil {
+		return nil, nil, err
+	}
+	peer, err = startSide(o.python, append([]string{o.peer, kind}, args...)...)
+	return ours, peer, err
+}
+
+func trainBench(config string, o options) (result, error) {
+	ours, peer, err := pair(o, "train", config)
+	if err != nil {
+		return result{}, err
+	}
+	a, b, peak, err := versus(ours, peer, o.rounds)
+	return result{Name: config, Ratio: b / a, Better: "higher", Ours: a, Peer: b, Unit: "ms/step", MS: a, PeakGiB: peak, Rounds: o.rounds}, err
+}
+
+func decodeBench(batch int, o options) (result, error) {
+	ours, peer, err := pair(o, "decode", strconv.Itoa(batch))
+	if err != nil {
+		return result{}, err
+	}
+	a, b, peak, err := versus(ours, peer, o.rounds)
+	return result{Name: fmt.Sprintf("decode_%d", batch), Ratio: b / a, Better: "higher", Ours: a, Peer: b, Unit: "ms/64 tok", MS: a, PeakGiB: peak, Rounds: o.rounds}, err
+}
