@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +20,7 @@ type Config struct {
 	ModelMaxLength int      // longest input in tokens; 0: not stated
 	EOS            []int32  // every id that ends a text: of generation_config.json, config.json and the EOS token
 	CleanUp        bool     // clean_up_tokenization_spaces; BPE tokenizers are never cleaned up, as in transformers 5
-	ChatTemplate   string   // chat_template of tokenizer_config.json, or chat_template.jinja; "": none
+	ChatTemplate   string   // chat_template.jinja, or chat_template of tokenizer_config.json; "": none
 	Notes          []string // what of the files is passed over
 }
 
@@ -169,10 +169,8 @@ func readSide(dir string) (side, error) {
 		s.eos = append(s.eos, several...)
 	}
 	_ = json.Unmarshal(s.ChatTemplate, &s.chat) // a list of named templates is not for us
-	if s.chat == "" {
-		if data, err := os.ReadFile(filepath.Join(dir, "chat_template.jinja")); err == nil {
-			s.chat = string(data)
-		}
+	if data, err := os.ReadFile(filepath.Join(dir, "chat_template.jinja")); err == nil {
+		s.chat = string(data)
 	}
 	return s, s.parseAdded()
 }
@@ -268,10 +266,14 @@ func (t *Tokenizer) readBytes() {
 	}
 }
 
-// finish applies what the files beside the tokenizer say, as transformers does.
+// finish applies what the files beside the tokenizer say, as transformers 5 does:
+// with a tokenizer.json, add_bos_token and add_eos_token count for nothing.
 func (t *Tokenizer) finish(s side) {
-	have := func(content string) bool { _, ok := t.added.ids[content]; return ok }
 	var more []added
+	have := func(content string) bool {
+		_, ok := t.added.ids[content]
+		return ok || slices.ContainsFunc(more, func(a added) bool { return a.content == content })
+	}
 	for _, a := range s.added {
 		if id, ok := t.added.ids[a.content]; !ok || !sameToken(*t.added.byID[id], a) {
 			more = append(more, a)
@@ -303,15 +305,6 @@ func (t *Tokenizer) finish(s side) {
 		return -1
 	}
 	t.special = Special{BOS: id(s.BOS), EOS: id(s.EOS), UNK: id(s.UNK), PAD: id(s.PAD)}
-	if s.AddBOS != nil || s.AddEOS != nil {
-		t.post.before, t.post.after = nil, nil
-		if s.AddBOS != nil && *s.AddBOS && t.special.BOS >= 0 {
-			t.post.before = []int32{t.special.BOS}
-		}
-		if s.AddEOS != nil && *s.AddEOS && t.special.EOS >= 0 {
-			t.post.after = []int32{t.special.EOS}
-		}
-	}
 	t.config.Class, t.config.CleanUp, t.config.ChatTemplate = s.Class, s.CleanUp, s.chat
 	if s.MaxLength > 0 && s.MaxLength < 1e9 {
 		t.config.ModelMaxLength = int(s.MaxLength)
@@ -325,7 +318,7 @@ func (t *Tokenizer) finish(s side) {
 			t.config.EOS = append(t.config.EOS, id)
 		}
 	}
-	t.hash = contentHash(t.source.tokenizer, t.post, t.added)
+	t.rehash()
 }
 
 func sameToken(a, b added) bool {
@@ -333,22 +326,13 @@ func sameToken(a, b added) bool {
 	return a == b
 }
 
-// contentHash hashes the file and what the configuration changes about it.
-func contentHash(file []byte, post postProcessor, v *addedVocab) string {
+// rehash hashes the file and what the configuration changes about it.
+func (t *Tokenizer) rehash() {
 	h := sha256.New()
-	h.Write(file)
-	fmt.Fprintln(h, post.before, post.after)
-	hashAdded(h, v)
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-func hashAdded(h hash.Hash, v *addedVocab) {
-	ids := make([]int32, 0, len(v.byID))
-	for id := range v.byID {
-		ids = append(ids, id)
+	h.Write(t.source.tokenizer)
+	fmt.Fprintln(h, t.post.before, t.post.after)
+	for _, id := range slices.Sorted(maps.Keys(t.added.byID)) {
+		fmt.Fprintf(h, "%+v\n", *t.added.byID[id])
 	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		fmt.Fprintf(h, "%+v\n", *v.byID[id])
-	}
+	t.hash = hex.EncodeToString(h.Sum(nil))
 }

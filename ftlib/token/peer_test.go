@@ -175,3 +175,55 @@ func streamed(tok *Tokenizer, ids []int32) string {
 	}
 	return out + s.Flush()
 }
+
+// TestPeerTransformers compares whole directories, configuration included, with what
+// transformers loads from them.
+func TestPeerTransformers(t *testing.T) {
+	needPeer(t)
+	r := newRandomText(31)
+	var in bytes.Buffer
+	var texts []string
+	for range peerTexts(t) / 2 {
+		s := r.text()
+		texts = append(texts, s)
+		if err := json.NewEncoder(&in).Encode(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, file := range peerFiles(t) {
+		t.Run(name, func(t *testing.T) {
+			tok, err := Load(filepath.Dir(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tok.Config().Class == "LlamaTokenizer" {
+				t.Skip("transformers 5 builds this class anew instead of reading its tokenizer.json")
+			}
+			lines := bytes.Split(bytes.TrimSpace(runPython(t, in.Bytes(), "peer_load.py", filepath.Dir(file))), []byte("\n"))
+			head := map[string]any{}
+			if err := json.Unmarshal(lines[0], &head); err != nil {
+				t.Fatal(err)
+			}
+			for what, id := range map[string]int32{"bos": tok.Special().BOS, "eos": tok.Special().EOS, "pad": tok.Special().PAD, "unk": tok.Special().UNK} {
+				if want, ok := head[what].(float64); ok && id != int32(want) || !ok && id != -1 {
+					t.Errorf("%s is %d, want %v", what, id, head[what])
+				}
+			}
+			if template, _ := head["template"].(string); template != tok.Config().ChatTemplate {
+				t.Errorf("chat template %q, want %q", tok.Config().ChatTemplate, template)
+			}
+			wrong := 0
+			for i, line := range lines[1:] {
+				var ids []int32
+				if err := json.Unmarshal(line, &ids); err != nil {
+					t.Fatal(err)
+				}
+				if got := tok.Encode(texts[i], true); !slices.Equal(got, ids) {
+					if wrong++; wrong < 6 {
+						t.Errorf("%q: %v, want %v", texts[i], got, ids)
+					}
+				}
+			}
+		})
+	}
+}

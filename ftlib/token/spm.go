@@ -200,11 +200,14 @@ func parseSentencePiece(data []byte, s side) (*Tokenizer, error) {
 		name(&s.PAD, f.pad)
 	}
 	t.source = source{"tokenizer.model", data, s.raw}
-	if s.AddBOS == nil {
-		yes := true
-		s.AddBOS = &yes // the default of the classes that read tokenizer.model
-	}
 	t.finish(s)
+	if (s.AddBOS == nil || *s.AddBOS) && t.special.BOS >= 0 { // the default of the classes that read this file
+		t.post.before = []int32{t.special.BOS}
+	}
+	if s.AddEOS != nil && *s.AddEOS && t.special.EOS >= 0 {
+		t.post.after = []int32{t.special.EOS}
+	}
+	t.rehash()
 	return t, nil
 }
 
