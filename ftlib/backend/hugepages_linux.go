@@ -26,9 +26,12 @@ func HugePages() {
 	if !ok {
 		return
 	}
-	// Not os.Executable: behind a link the program must see the same arguments, and
-	// /proc/self/exe is right even when the file was replaced in the meantime.
-	_ = syscall.Exec("/proc/self/exe", os.Args, env) // on failure just go on
+	if path, err := os.Executable(); err == nil {
+		_ = syscall.Exec(path, os.Args, env)
+	}
+	// Still here: the file was replaced or removed in the meantime, but the kernel
+	// has it yet. Should that fail as well, just go on.
+	_ = syscall.Exec("/proc/self/exe", os.Args, env)
 }
 
 // hugePagesEnv returns the environment for the second start, and whether there

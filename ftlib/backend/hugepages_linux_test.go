@@ -1,9 +1,41 @@
 package backend
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 )
+
+// TestMain makes the test binary a program that restarts itself, where asked to.
+func TestMain(m *testing.M) {
+	if os.Getenv("BACKEND_TEST_RESTART") != "" {
+		HugePages()
+		fmt.Printf("%d %q %q %q\n", os.Getpid(), os.Args[1:], os.Getenv(tunables), os.Getenv(restart))
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// The program that comes back is the same process with the same arguments, once.
+func TestHugePagesRestarts(t *testing.T) {
+	if thp() != "madvise" && thp() != "always" || !usesGlibc() {
+		t.Skipf("SKIPPED: huge pages are %q here, glibc %v", thp(), usesGlibc())
+	}
+	cmd := exec.Command(os.Args[0], "a b", "c")
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, tunables+"=") })
+	cmd.Env = append(cmd.Env, "BACKEND_TEST_RESTART=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%d %q %q %q\n", cmd.Process.Pid, []string{"a b", "c"}, hugetlb+"=1", "")
+	if string(out) != want {
+		t.Errorf("the second start says %s, want %s", out, want)
+	}
+}
 
 func TestHugePagesEnv(t *testing.T) {
 	for _, c := range []struct {
