@@ -134,7 +134,7 @@ func variants() []variant {
 
 // file is the variant as tokenizer.json. The models "chars" and "bytes" are those of
 // two tokenizers of the project's own test data.
-func (v variant) file(t *testing.T) []byte {
+func (v variant) file(t testing.TB) []byte {
 	model := v.model
 	switch model {
 	case "", "chars":
@@ -153,7 +153,7 @@ func (v variant) file(t *testing.T) []byte {
 }
 
 // ownModel is the model section of a tokenizer of the project's test data.
-func ownModel(t *testing.T, name string) string {
+func ownModel(t testing.TB, name string) string {
 	data, err := os.ReadFile(filepath.Join(testkit.Root(), "testdata", "tokenizers", name, "tokenizer.json"))
 	if err != nil {
 		t.Fatal(err)

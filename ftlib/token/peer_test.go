@@ -183,7 +183,7 @@ func TestPeerTransformers(t *testing.T) {
 	r := newRandomText(31)
 	var in bytes.Buffer
 	var texts []string
-	for range peerTexts(t) / 2 {
+	for range peerTexts(t) / 5 {
 		s := r.text()
 		texts = append(texts, s)
 		if err := json.NewEncoder(&in).Encode(s); err != nil {
