@@ -32,7 +32,8 @@ func renderCmd() *cobra.Command {
 		Long: `Fills a chat template with conversations, exactly as transformers does, and
 says which text comes from whom and what of it is trained.
 
-Input: a JSON list of messages ({"role","content",...}) a line. Output, a line each:
+Input, a line each: a JSON list of messages ({"role","content",...}), or an object
+with "messages" and perhaps "tools". Output, a line each:
 
   {"text": "...", "spans": [{"text","role","train"}, ...]}
 
@@ -70,15 +71,18 @@ func builtinList() string {
 	return b.String()
 }
 
-// rendered is a line of the output.
+// rendered is a line of the output; notRendered is one that failed.
 type rendered struct {
-	Text  *string     `json:"text,omitempty"`
-	Spans []chat.Span `json:"spans,omitempty"`
-	Error string      `json:"error,omitempty"`
+	Text  string      `json:"text"`
+	Spans []chat.Span `json:"spans"`
+}
+
+type notRendered struct {
+	Error string `json:"error"`
 }
 
 func (f *renderFlags) run(cmd *cobra.Command) (err error) {
-	tmpl, o, err := f.prepare()
+	tmpl, o, err := f.prepare(cmd)
 	if err != nil {
 		return err
 	}
@@ -111,7 +115,7 @@ func (f *renderFlags) run(cmd *cobra.Command) (err error) {
 	return nil
 }
 
-func (f *renderFlags) prepare() (*chat.Template, chat.RenderOptions, error) {
+func (f *renderFlags) prepare(cmd *cobra.Command) (*chat.Template, chat.RenderOptions, error) {
 	o := chat.RenderOptions{AddGenerationPrompt: f.prompt, TrainOn: chat.Policy(f.train)}
 	switch o.TrainOn {
 	case "", chat.TrainAssistant, chat.TrainCompletion, chat.TrainLast, chat.TrainAll, chat.TrainNone:
@@ -147,7 +151,13 @@ func (f *renderFlags) prepare() (*chat.Template, chat.RenderOptions, error) {
 	if err != nil {
 		return nil, o, withCode(exitUsage, err)
 	}
-	return tmpl.With(chat.Options{BOS: f.bos, EOS: f.eos}), o, nil
+	given := chat.Options{BOS: f.bos, EOS: f.eos, Tokens: map[string]string{}}
+	for _, name := range []string{"bos", "eos"} {
+		if flag := cmd.Flags().Lookup(name); flag.Changed {
+			given.Tokens[name+"_token"] = flag.Value.String() // also when it is empty: defined then
+		}
+	}
+	return tmpl.With(given), o, nil
 }
 
 // renderLines renders a conversation a line and counts those that failed.
@@ -159,18 +169,21 @@ func renderLines(tmpl *chat.Template, o chat.RenderOptions, name string, in io.R
 		data, rerr := r.ReadBytes('\n')
 		if data = bytes.TrimSpace(data); len(data) > 0 {
 			total++
-			msgs, err := chat.ParseMessages(data)
+			msgs, tools, err := parseConversation(data)
 			if err != nil {
 				return refused, total, usageErrorf("%s line %d: %w", name, line, err)
 			}
-			res := rendered{}
-			res.Spans, err = tmpl.Render(msgs, o)
+			own := o
+			if tools != nil {
+				own.Tools = tools
+			}
+			var res any
+			spans, err := tmpl.Render(msgs, own)
 			if err != nil {
 				refused++
-				res = rendered{Error: errorText(err)}
+				res = notRendered{errorText(err)}
 			} else {
-				text := chat.Text(res.Spans)
-				res.Text = &text
+				res = rendered{chat.Text(spans), append([]chat.Span{}, spans...)}
 			}
 			if err := enc.Encode(res); err != nil {
 				return refused, total, err
@@ -183,6 +196,32 @@ func renderLines(tmpl *chat.Template, o chat.RenderOptions, name string, in io.R
 			return refused, total, rerr
 		}
 	}
+}
+
+// parseConversation reads a line: a list of messages, or an object that holds one under
+// "messages", and perhaps "tools".
+func parseConversation(data []byte) ([]chat.Message, []any, error) {
+	if data[0] != '{' {
+		msgs, err := chat.ParseMessages(data)
+		return msgs, nil, err
+	}
+	var o struct {
+		Messages json.RawMessage
+		Tools    json.RawMessage
+	}
+	if err := json.Unmarshal(data, &o); err != nil {
+		return nil, nil, err
+	}
+	if o.Messages == nil {
+		return nil, nil, errors.New(`neither a list of messages nor an object with "messages"`)
+	}
+	msgs, err := chat.ParseMessages(o.Messages)
+	if err != nil || o.Tools == nil {
+		return msgs, nil, err
+	}
+	v, err := chat.ParseJSON(o.Tools)
+	tools, _ := v.([]any)
+	return msgs, tools, err
 }
 
 // errorText is an error as transformers words it: "TemplateError: ...".

@@ -112,6 +112,21 @@ func TestRenderFlags(t *testing.T) {
 	if got := readRendered(t, out); code != exitOK || got[0].Text != "2026-11-23" {
 		t.Errorf("exit %d, %+v", code, got)
 	}
+	// An empty BOS that was given is defined; one that was not is undefined, and adding to
+	// it is an error.
+	asked := filepath.Join(dir, "asked.jinja")
+	if err := os.WriteFile(asked, []byte(`{{ bos_token + "x" }}{{ tools | length }}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	in = conversationsFile(t, `{"messages":[{"role":"user","content":"Q"}],"tools":[{"a":1},{"b":2}]}`)
+	code, out, _ = runRender(t, "render", "--template", asked, "--in", in, "--bos", "")
+	if got := readRendered(t, out); code != exitOK || got[0].Text != "x2" {
+		t.Errorf("exit %d, %+v", code, got)
+	}
+	code, out, _ = runRender(t, "render", "--template", asked, "--in", in)
+	if got := readRendered(t, out); code != exitOK || !strings.Contains(got[0].Error, "'bos_token' is undefined") {
+		t.Errorf("exit %d, %+v", code, got)
+	}
 	for _, args := range [][]string{
 		{"render", "--in", in},
 		{"render", "--template", "llama-2"},

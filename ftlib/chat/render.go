@@ -127,8 +127,8 @@ func (a *attribution) train() {
 			}
 		}
 		marked[n-1] = true
-		for i := m.From; i < m.To && want[n-1]; i++ {
-			a.on[i] = true
+		if want[n-1] {
+			a.learn(n, m.From, m.To)
 		}
 	}
 	generation := false
@@ -146,9 +146,18 @@ func (a *attribution) train() {
 			if !c.content {
 				from = a.afterHeader(i, c.from)
 			}
-			for k := from; k < to; k++ {
-				a.on[k] = true
-			}
+			a.learn(i+1, from, to)
+		}
+	}
+}
+
+// learn marks the bytes [from, to) as written by message n: also the template's own
+// among them, such as an end token outside its loop, are its.
+func (a *attribution) learn(n, from, to int) {
+	for i := from; i < to; i++ {
+		a.on[i] = true
+		if a.owner[i] == 0 {
+			a.owner[i] = int32(n)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
 	"time"
@@ -74,15 +75,17 @@ func (t *Template) With(o Options) *Template {
 	if o.Name != "" {
 		c.opts.Name = o.Name
 	}
+	c.opts.Tokens = map[string]string{}
+	maps.Copy(c.opts.Tokens, t.opts.Tokens)
 	if o.BOS != "" {
 		c.opts.BOS = o.BOS
+		delete(c.opts.Tokens, "bos_token")
 	}
 	if o.EOS != "" {
 		c.opts.EOS = o.EOS
+		delete(c.opts.Tokens, "eos_token")
 	}
-	if o.Tokens != nil {
-		c.opts.Tokens = o.Tokens
-	}
+	maps.Copy(c.opts.Tokens, o.Tokens)
 	if !o.Now.IsZero() {
 		c.opts.Now = o.Now
 	}
@@ -147,15 +150,13 @@ func (t *Template) variant(o RenderOptions) (*jinja.Template, error) {
 // tokens are the special tokens by the names under which a template reads them.
 func (t *Template) tokens() map[string]string {
 	m := map[string]string{}
-	for k, v := range t.opts.Tokens {
-		m[k] = v
+	if t.opts.BOS != "" { // else undefined, as transformers leaves it
+		m["bos_token"] = t.opts.BOS
 	}
-	m["bos_token"], m["eos_token"] = t.opts.BOS, t.opts.EOS
-	for k, v := range m {
-		if v == "" {
-			delete(m, k) // undefined, as transformers leaves it
-		}
+	if t.opts.EOS != "" {
+		m["eos_token"] = t.opts.EOS
 	}
+	maps.Copy(m, t.opts.Tokens)
 	return m
 }
 

@@ -273,7 +273,13 @@ func TestAudit(t *testing.T) {
 	if err := a.Err(Limits{Insist: true}); err != nil {
 		t.Errorf("insisted: %v", err)
 	}
-	if a.Rows != 12 || a.Kept != 11 || a.Trained != 22 || a.Tokens != 33 || a.Cut != 2 || a.CutTokens != 10 {
+	for range 12 {
+		a.Add(Example{}, errors.New("unreadable"))
+	}
+	if a.OtherRows != 12 || len(a.Other) != 10 || !strings.Contains(a.String(), "12 rows: other errors") {
+		t.Errorf("other errors: %d, %s", a.OtherRows, a.String())
+	}
+	if a.Rows != 24 || a.Kept != 11 || a.Trained != 22 || a.Tokens != 33 || a.Cut != 2 || a.CutTokens != 10 {
 		t.Errorf("counts %+v", a)
 	}
 }

@@ -69,7 +69,8 @@ type Audit struct {
 	Lengths   []int
 	Refused   map[RefusalReason]int
 	First     map[RefusalReason]*Refusal // the first of each
-	Other     []error                    // errors that are no refusals, at most ten
+	Other     []error                    // errors that are no refusals (rows that could not be read), at most ten
+	OtherRows int                        // how many there were
 }
 
 // Add takes the result of EncodeRecord and says whether the example may be trained.
@@ -94,6 +95,7 @@ func (a *Audit) Add(ex Example, err error) bool {
 	}
 	r, ok := err.(*Refusal)
 	if !ok {
+		a.OtherRows++
 		if len(a.Other) < 10 {
 			a.Other = append(a.Other, err)
 		}
@@ -170,8 +172,8 @@ func (a *Audit) refusals() string {
 	for _, r := range a.reasons() {
 		parts = append(parts, fmt.Sprintf("%d rows: %s", a.Refused[r], r))
 	}
-	if len(a.Other) > 0 {
-		parts = append(parts, fmt.Sprintf("%d rows: other errors", len(a.Other)))
+	if a.OtherRows > 0 {
+		parts = append(parts, fmt.Sprintf("%d rows: other errors", a.OtherRows))
 	}
 	return strings.Join(parts, ", ")
 }
