@@ -13,6 +13,7 @@ import (
 
 	"ftlab/ftlib"
 	"ftlab/ftlib/ckpt"
+	"ftlab/ftlib/corpus"
 	"ftlab/ftlib/tune"
 )
 
@@ -97,9 +98,12 @@ func report(cmd *cobra.Command, train func(tune.Options) (tune.Result, error)) e
 			fmt.Fprint(cmd.OutOrStdout(), res.Summary())
 		}
 	}
+	var row *corpus.RowError
 	switch {
 	case errors.Is(err, tune.ErrRefused):
 		return withCode(exitRefused, err)
+	case errors.As(err, &row): // a data file that does not read
+		return withCode(exitUsage, err)
 	case err == nil && res.Status == ckpt.Interrupted:
 		return withCode(exitInterrupted, errors.New(res.Message))
 	}

@@ -132,8 +132,11 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 	}
 	d.Held = heldAudit.Kept
 	for i, a := range []*corpus.Audit{&d.Audit, &heldAudit} {
+		what := []string{"training", "validation"}[i]
 		if left := a.Rows - a.Kept; left > 0 {
-			d.Warnings = append(d.Warnings, fmt.Sprintf("%d of %d %s rows are left out: %s", left, a.Rows, []string{"training", "validation"}[i], a))
+			d.Warnings = append(d.Warnings, fmt.Sprintf("%d of %d %s rows are left out: %s", left, a.Rows, what, a))
+		} else if a.Cut > 0 {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("%s rows are cut: %s", what, a))
 		}
 	}
 	d.Train = NewSource(corpus.NewBatches(d.Examples, corpus.BatchOptions{
@@ -222,7 +225,7 @@ func (o *opener) encode(records []corpus.Record, bad []error, audit *corpus.Audi
 		}
 	}
 	if err := audit.Err(corpus.Limits{Insist: o.run.Data.Insist}); err != nil {
-		return nil, fmt.Errorf("tune: %s rows: %w: %w", what, ErrRefused, err)
+		return nil, fmt.Errorf("tune: %s rows: %w (data.insist: true trains without them): %w", what, ErrRefused, err)
 	}
 	return examples, nil
 }

@@ -43,6 +43,7 @@ type Loop struct {
 	saved   int // step of the last checkpoint of this process, -1: none
 	resumed bool
 	early   []string // warnings from before the first event
+	about   string   // of data and machine, for the first event
 	result  Result
 	last    *float64 // loss of the last step
 }
@@ -335,8 +336,12 @@ func (l *Loop) describe() string {
 	} else {
 		text += " of all weights"
 	}
-	return fmt.Sprintf("%s: %s on %s, %d steps of %d x %d sequences", text, l.Run.Model.Path, l.Run.Data.Train,
+	text = fmt.Sprintf("%s: %s on %s, %d steps of %d x %d sequences", text, l.Run.Model.Path, l.Run.Data.Train,
 		l.plan.Steps, l.Run.Batch.Accumulate, l.Run.Batch.Size)
+	if l.about != "" {
+		text += "\n" + l.about
+	}
+	return text
 }
 
 func means(sums map[string]float64, tokens float64) map[string]float64 {

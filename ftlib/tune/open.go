@@ -19,6 +19,12 @@ import (
 
 // openParts opens the model and the data of a resolved run, both at once.
 func openParts(run ftlib.Run) (*parts, error) {
+	if err := present("model.path", run.Model.Path, "a model's directory or a llama2.c .bin file"); err != nil {
+		return nil, err
+	}
+	if err := present("model.adapter", run.Model.Adapter, "a PEFT adapter directory"); err != nil && run.Model.Adapter != "" {
+		return nil, err
+	}
 	dir := tokenizerDir(run.Model.Path)
 	p := &parts{}
 	var stepErr, dataErr, hashErr error
@@ -35,6 +41,14 @@ func openParts(run ftlib.Run) (*parts, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// present says early and once that something named is not there.
+func present(key, path, what string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("tune: %s: %w; it names %s", key, err, what)
+	}
+	return nil
 }
 
 // newStepper makes the model, its method and its optimizer.

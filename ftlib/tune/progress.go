@@ -49,10 +49,13 @@ func (p *Progress) Event(e ftlib.Event) error {
 	case ftlib.EventStart:
 		return p.line(e.Message)
 	case ftlib.EventResume:
-		return p.line(fmt.Sprintf("%s; going on after step %d", e.Message, e.Step))
+		return p.line(fmt.Sprintf("%s\ngoing on after step %d", e.Message, e.Step))
 	case ftlib.EventEval:
 		return p.line(fmt.Sprintf("step %d: validation loss %.4f, perplexity %s", e.Step, e.Metrics["eval_loss"], short(e.Metrics["perplexity"])))
 	case ftlib.EventWarning:
+		if e.Step == 0 {
+			return p.line("warning: " + e.Message)
+		}
 		return p.line(fmt.Sprintf("step %d: warning: %s", e.Step, e.Message))
 	case ftlib.EventSample:
 		return p.line(fmt.Sprintf("step %d: %s", e.Step, e.Message))

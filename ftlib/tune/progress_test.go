@@ -111,3 +111,15 @@ func TestSpan(t *testing.T) {
 		}
 	}
 }
+
+func TestBackendKind(t *testing.T) {
+	for description, want := range map[string]string{
+		"xla:/a/cpu_plugin.so - PJRT plugin v0.115":   "xla:cpu",
+		"xla:/a/jax_cuda13/plugin.so - PJRT":          "xla:cuda",
+		"Go Portable Compute Backend (parallelism=1)": "go",
+	} {
+		if got := backendKind(description); got != want {
+			t.Errorf("%q: %s, want %s", description, got, want)
+		}
+	}
+}

@@ -127,8 +127,32 @@ func (o Options) loop(run *ftlib.Run, p *parts) *Loop {
 	run.Eval.Every, run.Save.Every = orNever(plan.EvalEvery), orNever(plan.SaveEvery)
 	return &Loop{
 		Run: *run, Stepper: p.Stepper, Batches: p.Data.Train, Validation: p.Data.Validation, Where: p.Data.Where, Sink: o.Sink,
-		early: p.Data.Warnings, Beside: p.Data.beside(*run),
+		early: p.Data.Warnings, about: p.about(), Beside: p.Data.beside(*run),
 	}
+}
+
+// about is the second line of what a run says at its start.
+func (p *parts) about() string {
+	a := &p.Data.Audit
+	text := fmt.Sprintf("%s rows, %s tokens, %.0f %% of them trained; %d rows for validation", thousands(a.Kept), thousands(a.Tokens),
+		100*float64(a.Trained)/float64(max(1, a.Tokens)), p.Data.Held)
+	if p.Backend != "" {
+		text += "; " + backendKind(p.Backend)
+	}
+	return text
+}
+
+// backendKind is the short name in a backend's description, without the paths.
+func backendKind(description string) string {
+	kind, rest, _ := strings.Cut(description, ":")
+	switch {
+	case kind != "xla":
+		kind, _, _ = strings.Cut(strings.ToLower(kind), " ")
+		return kind
+	case strings.Contains(strings.ToLower(rest), "cuda"):
+		return "xla:cuda"
+	}
+	return "xla:cpu"
 }
 
 func orNever(every int) int {
