@@ -144,28 +144,29 @@ func (t *mergeTable) joinLong(syms []tok, w *worker) []tok {
 	for i := range n {
 		prev[i], next[i] = int32(i-1), int32(i+1)
 		if i+1 < n {
-			if rank, id := t.get(syms[i].id, syms[i+1].id); rank != noRank {
-				heap = append(heap, heapItem{uint64(rank)<<32 | uint64(i), id})
+			if rank, _ := t.get(syms[i].id, syms[i+1].id); rank != noRank {
+				heap = append(heap, uint64(rank)<<32|uint64(i))
 			}
 		}
 	}
 	heap.init()
 	push := func(i int32) {
-		if rank, id := t.get(syms[i].id, syms[next[i]].id); rank != noRank {
-			heap.push(heapItem{uint64(rank)<<32 | uint64(i), id})
+		if rank, _ := t.get(syms[i].id, syms[next[i]].id); rank != noRank {
+			heap.push(uint64(rank)<<32 | uint64(i))
 		}
 	}
 	for len(heap) > 0 {
 		top := heap.pop()
-		i := int32(uint32(top.key))
+		i := int32(uint32(top))
 		if syms[i].n == 0 || int(next[i]) >= n {
 			continue // merged away, or the last
 		}
 		j := next[i]
-		if rank, id := t.get(syms[i].id, syms[j].id); rank == noRank || id != top.id {
+		rank, id := t.get(syms[i].id, syms[j].id)
+		if uint64(rank) != top>>32 {
 			continue // a neighbour has changed since
 		}
-		syms[i] = tok{top.id, syms[i].n + syms[j].n}
+		syms[i] = tok{id, syms[i].n + syms[j].n}
 		syms[j].n = 0
 		next[i] = next[j]
 		if int(next[j]) < n {
@@ -188,15 +189,9 @@ func (t *mergeTable) joinLong(syms []tok, w *worker) []tok {
 	return out
 }
 
-// heapItem is a merge that may be made: rank and place, and the product by which a
-// stale one is told.
-type heapItem struct {
-	key uint64
-	id  int32
-}
-
-// mergeHeap is a heap with four children a node, least key first.
-type mergeHeap []heapItem
+// mergeHeap holds merges that may be made, rank and place in one number: a heap with
+// four children a node, least first.
+type mergeHeap []uint64
 
 func (h mergeHeap) init() {
 	for i := (len(h) - 2) / 4; i >= 0; i-- {
@@ -204,13 +199,13 @@ func (h mergeHeap) init() {
 	}
 }
 
-func (h *mergeHeap) push(x heapItem) {
+func (h *mergeHeap) push(x uint64) {
 	*h = append(*h, x)
 	a := *h
 	i := len(a) - 1
 	for i > 0 {
 		p := (i - 1) / 4
-		if a[p].key <= x.key {
+		if a[p] <= x {
 			break
 		}
 		a[i] = a[p]
@@ -219,7 +214,7 @@ func (h *mergeHeap) push(x heapItem) {
 	a[i] = x
 }
 
-func (h *mergeHeap) pop() heapItem {
+func (h *mergeHeap) pop() uint64 {
 	a := *h
 	top := a[0]
 	last := len(a) - 1
@@ -243,11 +238,11 @@ func (h mergeHeap) down(i int) {
 		}
 		best := c
 		for k := c + 1; k < min(c+4, len(h)); k++ {
-			if h[k].key < h[best].key {
+			if h[k] < h[best] {
 				best = k
 			}
 		}
-		if x.key <= h[best].key {
+		if x <= h[best] {
 			break
 		}
 		h[i] = h[best]

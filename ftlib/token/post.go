@@ -119,7 +119,7 @@ func (p *postProcessor) trim(text string, forms []string, spans [][2]int) {
 					lo += n
 				}
 			}
-			if trail > 0 && utf8.RuneCountInString(text[:hi]) >= trail {
+			if trail > 0 && hasRunes(text[:hi], trail) {
 				for ; trail > 0 && hi > lo; trail-- {
 					_, n := utf8.DecodeLastRuneInString(text[:hi])
 					hi -= n
@@ -128,6 +128,15 @@ func (p *postProcessor) trim(text string, forms []string, spans [][2]int) {
 			spans[i] = [2]int{lo, hi}
 		}
 	}
+}
+
+// hasRunes says whether s has at least n characters, looking at its end only.
+func hasRunes(s string, n int) bool {
+	for ; n > 0 && s != ""; n-- {
+		_, w := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-w]
+	}
+	return n == 0
 }
 
 // blanks counts the white characters at both ends of a token.
