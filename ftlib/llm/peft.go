@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -212,21 +213,39 @@ func internalName(name string) string {
 	return name
 }
 
+// targetNames are the target modules as PEFT reads them from a list: by the end of
+// their names; modules that a pattern chose by their whole names.
+func (a *Adapter) targetNames() []string {
+	set := map[string]bool{}
+	for _, target := range a.Spec.Targets {
+		named := false
+		for _, module := range a.Modules() {
+			parts := strings.Split(module, ".")
+			if target == "all-linear" {
+				set[parts[len(parts)-1]], named = true, true
+			} else if module == target || strings.HasSuffix(module, "."+target) {
+				set[target], named = true, true
+			}
+		}
+		if !named {
+			re := regexp.MustCompile("^(?:" + target + ")$") // compiled when it was matched
+			for _, module := range a.Modules() {
+				if re.MatchString(module) {
+					set[module] = true
+				}
+			}
+		}
+	}
+	return sortedKeys(set)
+}
+
 // Save writes the adapter as PEFT does: adapter_config.json and
 // adapter_model.safetensors. base names the model that it belongs to.
 func (a *Adapter) Save(dir, base string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("llm: %w", err)
 	}
-	targets := a.Spec.Targets
-	if len(targets) == 1 && targets[0] == "all-linear" { // as PEFT writes it: the modules
-		set := map[string]bool{}
-		for module := range a.specs {
-			parts := strings.Split(module, ".")
-			set[parts[len(parts)-1]] = true
-		}
-		targets = sortedKeys(set)
-	}
+	targets := a.targetNames()
 	rawTargets, err := json.Marshal(targets)
 	if err != nil {
 		return err
