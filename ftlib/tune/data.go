@@ -139,10 +139,14 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%s rows are cut: %s", what, a))
 		}
 	}
-	d.Train = NewSource(corpus.NewBatches(d.Examples, corpus.BatchOptions{
+	train := corpus.NewBatches(d.Examples, corpus.BatchOptions{
 		Size: run.Batch.Size, MaxLength: o.maxLength, Packing: run.Data.Packing, Seed: uint64(run.Seed), NoShuffle: run.Batch.NoShuffle,
-	}))
-	d.Validation = inBatches(heldExamples, run.Batch.Size)
+	})
+	d.Train = NewSource(train)
+	// Validation uses the shapes of training: every other one is a compilation.
+	d.Validation = inBatches(heldExamples, corpus.BatchOptions{
+		Size: run.Batch.Size, MaxLength: o.maxLength, Packing: run.Data.Packing, Buckets: train.Buckets(),
+	})
 	return d, nil
 }
 
@@ -307,11 +311,11 @@ func sample(records []corpus.Record, n int, seed int64) []corpus.Record {
 }
 
 // inBatches groups examples for evaluation.
-func inBatches(examples []corpus.Example, size int) []*corpus.Batch {
+func inBatches(examples []corpus.Example, o corpus.BatchOptions) []*corpus.Batch {
 	if len(examples) == 0 {
 		return nil
 	}
-	b := corpus.NewBatches(examples, corpus.BatchOptions{Size: size})
+	b := corpus.NewBatches(examples, o)
 	var out []*corpus.Batch
 	for {
 		batch, ok := b.Next()

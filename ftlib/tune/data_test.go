@@ -288,3 +288,32 @@ func TestRealData(t *testing.T) {
 		}
 	}
 }
+
+func TestValidationHasTheShapesOfTraining(t *testing.T) {
+	dir := letters(t)
+	for _, packing := range []bool{false, true} {
+		run := specOf(dir, jsonl(t, pairs(200)...))
+		run.Data.Packing = packing
+		d, err := openData(run, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shapes := map[[2]int]bool{}
+		for range d.Train.PerEpoch() {
+			b, _, err := d.Train.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			shapes[[2]int{b.B, b.T}] = true
+		}
+		rows := 0
+		for _, b := range d.Validation {
+			if rows += len(b.Rows); !shapes[[2]int{b.B, b.T}] {
+				t.Errorf("packing %v: validation has a batch [%d, %d]", packing, b.B, b.T)
+			}
+		}
+		if rows != d.Held || rows == 0 {
+			t.Errorf("packing %v: %d rows of %d in validation batches", packing, rows, d.Held)
+		}
+	}
+}

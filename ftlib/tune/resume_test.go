@@ -95,10 +95,10 @@ func sameRun(t testing.TB, dir, other string) {
 	}
 }
 
-// straight trains a run to its end and keeps all checkpoints.
+// straight trains a run to its end and keeps a checkpoint of every second step.
 func straight(t testing.TB, dir string) {
 	t.Helper()
-	l, _ := newTestLoop(func(r *ftlib.Run) { r.Save.Keep = -1; r.Save.Every = 1 })
+	l, _ := newTestLoop(func(r *ftlib.Run) { r.Save.Keep = -1; r.Save.Every = 2 })
 	d, err := ckpt.Create(dir, l.Run, ckpt.Env{})
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func TestResumedEqualsStraightBitForBit(t *testing.T) {
 	straight(t, whole)
 	for stop := 1; stop < 21; stop += 6 {
 		dir := filepath.Join(base, fmt.Sprint("stopped-", stop))
-		l, _ := newTestLoop(func(r *ftlib.Run) { r.Save.Keep = -1; r.Save.Every = 1 })
+		l, _ := newTestLoop(func(r *ftlib.Run) { r.Save.Keep = -1; r.Save.Every = 10 })
 		keep(t, l, dir)
 		ctx, cancel := context.WithCancel(context.Background())
 		l.Sink = ftlib.SinkFunc(func(e ftlib.Event) error {
