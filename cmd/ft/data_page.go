@@ -80,7 +80,22 @@ func (p *page) columns(rows [][]string, wraps bool) {
 		widths[i] = min(w, max(12, p.width*2/5))
 		left += widths[i] + 2
 	}
-	room := max(16, p.width-left)
+	room := p.width - left
+	if room < 16 && !wraps {
+		room = 0 // no room for the last column
+	}
+	over := left - p.width
+	if wraps {
+		over += 16
+	}
+	if over > 0 { // the first column gives way
+		narrow := max(12, widths[0]-over)
+		left -= widths[0] - narrow
+		widths[0] = narrow
+	}
+	if wraps {
+		room = max(16, p.width-left)
+	}
 	for n, r := range rows {
 		var b strings.Builder
 		b.WriteString("  ")
@@ -185,6 +200,9 @@ func runeCells(r rune) int {
 func fit(s string, n int) string {
 	if cells(s) <= n {
 		return s
+	}
+	if n <= 0 {
+		return ""
 	}
 	used := 0
 	for i, r := range s {

@@ -268,7 +268,7 @@ func TestDamagedFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for round := range 12 {
+		for round := range 8 {
 			bad := bytes.Clone(data)
 			for range 1 + round/2 {
 				bad[next(len(bad))] ^= byte(1 << next(8))
