@@ -106,6 +106,9 @@ func Check(rows iter.Seq2[Row, error], m Mapping, opts CheckOptions) (Report, er
 		opts.MaxCut = 0.1
 	}
 	c := &checker{m: m, opts: opts, found: map[string]*Finding{}, replies: map[int]string{}}
+	if opts.Validation == nil {
+		c.asks.NearLimit = -1
+	}
 	c.report.Kind, c.report.Form, c.report.Classes = m.Kind, m.Form, map[string]int{}
 	for row, err := range rows {
 		c.row(row, err)

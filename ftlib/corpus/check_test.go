@@ -1,10 +1,15 @@
 package corpus
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/parquet-go/parquet-go"
 
 	"ftlab/internal/testkit"
 )
@@ -136,8 +141,16 @@ func TestFinder(t *testing.T) {
 	}
 	small := Finder{NearLimit: 1}
 	small.Add("a b c d")
-	if !small.Full() {
+	if small.Full() {
+		t.Error("one text of one is too many")
+	}
+	if small.Add("e f g h"); !small.Full() {
 		t.Error("the limit is not kept")
+	}
+	exact := Finder{NearLimit: -1}
+	exact.Add(base)
+	if m := exact.Add(strings.Replace(base, "songs", "tales", 1)); m.Number != -1 || !exact.Find(base).Exact {
+		t.Errorf("equal ones only: %+v", m)
 	}
 }
 
@@ -246,6 +259,38 @@ func TestRealLeakage(t *testing.T) {
 	r, err := Check(rows, m, CheckOptions{Validation: Open(testkit.SharedData(t, "gsm8k/test.parquet"), OpenOptions{})})
 	if err != nil || r.Refused() || r.Compared != 1319 || r.Records != 7473 {
 		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+// TestClassNames: parquet files of the hub name their classes in the metadata.
+func TestClassNames(t *testing.T) {
+	type row struct {
+		Text  string `parquet:"text"`
+		Label int64  `parquet:"label"`
+	}
+	path := filepath.Join(t.TempDir(), "x.parquet")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := parquet.NewGenericWriter[row](f, parquet.KeyValueMetadata("huggingface", `{"info":{"features":{"label":{"names":["neg","pos"],"_type":"ClassLabel"},"text":{"dtype":"string","_type":"Value"}}}}`))
+	if _, err := w.Write([]row{{"It is good", 1}, {"It is bad", 0}, {"So it is", 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for want, columns := range map[string]map[string]string{" pos": nil, " yes": {"label.1": "yes"}} {
+		m, recs, err := Read(path, OpenOptions{}, Want{Columns: columns})
+		if err != nil || m.Labels["0"] != "neg" {
+			t.Fatalf("%v %v", m.Labels, err)
+		}
+		for rec := range recs {
+			if rec.Completion.Text != want {
+				t.Errorf("class 1 is %q, want %q", rec.Completion.Text, want)
+			}
+			break
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // with 16 bands of 4. Texts with other numbers in them are never nearly equal:
 // two exercises that differ in their numbers are two exercises.
 type Finder struct {
-	NearLimit int // texts; zero: 200,000
+	NearLimit int // texts; zero: 200,000; negative: look for equal ones only
 
 	exact map[uint64]int32
 	sigs  []signature
@@ -24,6 +24,7 @@ type Finder struct {
 	next  [][bandCount]int32          // text -> the one before it in the same band
 	ids   []int32                     // signature -> text
 	n     int32
+	full  bool // some texts were not remembered for nearly equal ones
 }
 
 const (
@@ -54,14 +55,14 @@ func (f *Finder) Add(text string) Match { return f.look(text, true) }
 // Find looks a text up without remembering it.
 func (f *Finder) Find(text string) Match { return f.look(text, false) }
 
-// Full says whether nearly equal texts are no longer remembered.
-func (f *Finder) Full() bool { return len(f.sigs) >= f.limit() }
+// Full says whether there were more texts than nearly equal ones are looked for in.
+func (f *Finder) Full() bool { return f.full }
 
 func (f *Finder) limit() int {
-	if f.NearLimit > 0 {
-		return f.NearLimit
+	if f.NearLimit == 0 {
+		return 200_000
 	}
-	return 200_000
+	return f.NearLimit
 }
 
 func (f *Finder) look(text string, keep bool) Match {
@@ -81,13 +82,20 @@ func (f *Finder) look(text string, keep bool) Match {
 	if first, ok := f.exact[key]; ok {
 		return Match{Number: int(first), Exact: true, Share: 1}
 	}
-	sig := sign(text)
-	match := f.near(&sig)
 	if keep {
 		f.exact[key] = n
-		if !f.Full() {
-			f.remember(sig, n)
-		}
+	}
+	if f.NearLimit < 0 {
+		return Match{Number: -1}
+	}
+	sig := sign(text)
+	match := f.near(&sig)
+	switch {
+	case !keep:
+	case len(f.sigs) < f.limit():
+		f.remember(sig, n)
+	default:
+		f.full = true
 	}
 	return match
 }

@@ -59,7 +59,7 @@ const (
 	messageNames = "messages conversations conversation dialog dialogue chat turns items"
 	systemNames  = "system system_prompt system_message"
 	textNames    = "text content story document body article sentence passage markdown raw_content column_1"
-	classNames   = "label sentiment class category rating coarse_label"
+	labelNames   = "label sentiment class category rating coarse_label"
 )
 
 func forms() []form {
@@ -123,7 +123,7 @@ func forms() []form {
 		{"prompt-completion", KindCompletion, "prompt and completion, text or messages",
 			[]field{need("prompt", "prompt", isContent), need("completion", "completion", isContent), may("system", systemNames, isText)}, makeCompletion},
 		{"classification", KindCompletion, "a text and its class",
-			[]field{need("text", "sentence text review comment tweet headline column_1 column_2", isProse), need("label", classNames+" column_2 column_1", isClass)}, makeClass},
+			[]field{need("text", "sentence text review comment tweet headline column_1 column_2", isProse), need("label", labelNames+" column_2 column_1", isClass)}, makeClass},
 		{"instruction", KindChat, "instruction, perhaps with input, system and history, and output",
 			[]field{need("instruction", "instruction question query prompt problem user human input column_1", isText), may("input", "input context", isText),
 				need("output", "output response answer completion target assistant reply answers solution generation column_2", isAnswer), may("system", systemNames, isText), may("history", "history", isList)}, makeInstruction},

@@ -346,6 +346,11 @@ func (r *recogniser) notes(m *Mapping) {
 	switch m.Form {
 	case "classification":
 		sh := r.seen.byPath[m.Columns["label"]]
+		if names := classNames(r.file, m.Columns["label"]); names != nil {
+			maps.Copy(names, m.Labels) // what was asked for comes first
+			m.Labels = names
+			m.Notes = append(m.Notes, "the words for the classes are from the file's metadata")
+		}
 		values := slices.Sorted(maps.Keys(sh.values))
 		if m.Labels == nil && len(values) > 0 && isNumber(values[0]) {
 			m.Notes = append(m.Notes, fmt.Sprintf("classes are the numbers %s; give them words with --columns label.%s=WORD,...", strings.Join(values, ", "), values[0]))

@@ -1,10 +1,12 @@
 package corpus
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -210,4 +212,34 @@ func plainParquet(err error) error {
 		return errors.New("it ends in the middle")
 	}
 	return fmt.Errorf("%s", oneLine(err))
+}
+
+// classNames are the words for the numbers of a class column, which data sets of
+// the hub keep in the file's metadata: {"0": "neg", "1": "pos"}. nil where there are
+// none.
+func classNames(path, column string) map[string]string {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	p := &parquetReader{path: path}
+	if p.open(f) != nil {
+		return nil
+	}
+	text, _ := p.file.Lookup("huggingface")
+	var meta struct {
+		Info struct {
+			Features map[string]json.RawMessage
+		}
+	}
+	var class struct{ Names []string }
+	if json.Unmarshal([]byte(text), &meta) != nil || json.Unmarshal(meta.Info.Features[column], &class) != nil || len(class.Names) == 0 {
+		return nil
+	}
+	out := map[string]string{}
+	for i, name := range class.Names {
+		out[strconv.Itoa(i)] = name
+	}
+	return out
 }
