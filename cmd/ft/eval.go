@@ -14,42 +14,61 @@ func init() { commands = append(commands, evalCmd) }
 
 // evaluation is what `ft eval --json` prints.
 type evaluation struct {
-	Model    string     `json:"model"`
-	Adapter  string     `json:"adapter,omitempty"`
-	Data     string     `json:"data"`
-	Score    eval.Score `json:"score"`
-	Warnings []string   `json:"warnings,omitempty"`
+	Model    string        `json:"model"`
+	Adapter  string        `json:"adapter,omitempty"`
+	Data     string        `json:"data"`
+	Score    eval.Score    `json:"score"`
+	Match    *eval.Matches `json:"match,omitempty"` // with --match
+	Warnings []string      `json:"warnings,omitempty"`
 }
 
 func evalCmd() *cobra.Command {
 	var run ftlib.Run
+	var match bool
+	var maxNew int
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR --data FILE",
-		Short: "Measure a model on data: perplexity",
+		Short: "Measure a model on data: perplexity, exact match",
 		Long: `eval gives the loss and the perplexity of a model over the tokens of the data that
 training would train: answers, not prompts. Perplexities compare only between models
 with one tokenizer, on the same data.
 
+With --match the model also answers, greedily, and its final answers are compared with
+those of the data: what stands after "####", in \boxed{}, behind "the answer is", or
+else the whole text. Numbers are compared as numbers.
+
 An adapter brings the chat template that it was trained with.`,
 		Example: `  ft eval --model models/tiny --data reviews.parquet
-  ft eval --model models/tiny --adapter runs/NAME/step-200 --data reviews.parquet`,
+  ft eval --model models/tiny --adapter runs/NAME/step-200 --data reviews.parquet
+  ft eval --model models/tiny --data math.parquet --match --limit 100 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			score, warnings, err := tune.Score(cmd.Context(), run)
 			if err != nil {
 				return err
 			}
-			e := evaluation{run.Model.Path, run.Model.Adapter, run.Data.Train, score, warnings}
+			e := evaluation{run.Model.Path, run.Model.Adapter, run.Data.Train, score, nil, warnings}
+			if match {
+				m, more, err := tune.Match(cmd.Context(), run, maxNew)
+				if err != nil {
+					return err
+				}
+				e.Match, e.Warnings = &m, append(e.Warnings, more...)
+			}
 			if wantJSON(cmd) {
 				return printJSON(cmd, e)
 			}
-			for _, w := range warnings {
+			for _, w := range e.Warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", w)
 			}
-			return table(cmd.OutOrStdout(), [][]string{
+			rows := [][]string{
 				{"rows", fmt.Sprint(score.Rows)}, {"tokens", fmt.Sprintf("%.0f", score.Tokens)},
 				{"loss", fmt.Sprintf("%.4f nats a token", score.Loss)}, {"perplexity", fmt.Sprintf("%.4f", score.Perplexity)},
-			})
+			}
+			if m := e.Match; m != nil {
+				rows = append(rows, []string{"exact match", fmt.Sprintf("%.1f %% (%d of %d)", 100*m.Accuracy, m.Right, m.Rows)})
+			}
+			return table(cmd.OutOrStdout(), rows)
 		},
 	}
 	f := cmd.Flags()
@@ -63,6 +82,8 @@ An adapter brings the chat template that it was trained with.`,
 	f.IntVar(&run.Data.Limit, "limit", 0, "a sample of this many rows (default: all)")
 	f.IntVar(&run.Batch.Size, "batch", 8, "rows at once")
 	f.Int64Var(&run.Seed, "seed", 42, "of the sample")
+	f.BoolVar(&match, "match", false, "generate answers and compare them with those of the data")
+	f.IntVar(&maxNew, "max-new", 256, "with --match: tokens an answer may have")
 	for _, name := range []string{"model", "data"} {
 		cmd.MarkFlagRequired(name)
 	}
