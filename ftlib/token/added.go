@@ -1,6 +1,8 @@
 package token
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -63,7 +65,8 @@ func (v *addedVocab) add(tokens []added, vocab map[string]int32, norm normalizer
 		v.byID[id] = &t
 	}
 	v.plain, v.afterAll = nil, nil
-	for _, t := range v.byID {
+	for _, id := range slices.Sorted(maps.Keys(v.byID)) {
+		t := v.byID[id]
 		switch {
 		case t.normalized && t.form != "":
 			v.afterAll = v.afterAll.with(t.form, t)

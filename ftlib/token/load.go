@@ -203,7 +203,9 @@ func (s *side) parseAdded() error {
 // parse builds a tokenizer from tokenizer.json and what lies beside it.
 func parse(data []byte, s side) (*Tokenizer, error) {
 	var f file
-	if err := json.Unmarshal(data, &f); err != nil {
+	if err := unmarshalLarge(data, map[string]any{"truncation": &f.Truncation, "padding": &f.Padding, "added_tokens": &f.AddedTokens,
+		"normalizer": &f.Normalizer, "pre_tokenizer": &f.PreTokenizer, "post_processor": &f.PostProcessor, "decoder": &f.Decoder,
+		"model": &f.Model}); err != nil {
 		return nil, err
 	}
 	t := &Tokenizer{added: newAddedVocab(), source: source{"tokenizer.json", data, s.raw}}

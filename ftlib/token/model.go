@@ -4,48 +4,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // modelJSON is the model of tokenizer.json.
 type modelJSON struct {
-	Type         string          `json:"type"`
-	Vocab        json.RawMessage `json:"vocab"`
-	Merges       mergesJSON      `json:"merges"`
-	UnkToken     string          `json:"unk_token"`
-	Prefix       string          `json:"continuing_subword_prefix"`
-	Suffix       string          `json:"end_of_word_suffix"`
-	FuseUnk      bool            `json:"fuse_unk"`
-	ByteFallback bool            `json:"byte_fallback"`
-	IgnoreMerges bool            `json:"ignore_merges"`
-	UnkID        *int32          `json:"unk_id"`
-	MaxWord      *int            `json:"max_input_chars_per_word"`
-}
-
-// mergesJSON are merges: pairs of strings, or strings with a space between the parts.
-type mergesJSON [][2]string
-
-func (m *mergesJSON) UnmarshalJSON(data []byte) error {
-	var pairs [][2]string
-	if json.Unmarshal(data, &pairs) == nil {
-		*m = pairs
-		return nil
-	}
-	var lines []string
-	if err := json.Unmarshal(data, &lines); err != nil {
-		return errors.New("merges are neither pairs of strings nor strings")
-	}
-	for i, line := range lines {
-		if strings.HasPrefix(line, "#version") {
-			continue
-		}
-		a, b, ok := strings.Cut(line, " ")
-		if !ok || strings.Contains(b, " ") {
-			return fmt.Errorf("merge %d, %q, is not two parts with a space between", i, line)
-		}
-		*m = append(*m, [2]string{a, b})
-	}
-	return nil
+	Type         string
+	Vocab        json.RawMessage
+	Merges       mergesJSON
+	UnkToken     string
+	Prefix       string
+	Suffix       string
+	FuseUnk      bool
+	ByteFallback bool
+	IgnoreMerges bool
+	UnkID        *int32
+	MaxWord      *int
 }
 
 // parseModel builds the model and its vocabulary.
@@ -54,7 +27,9 @@ func parseModel(raw json.RawMessage) (model, map[string]int32, error) {
 		return nil, nil, errors.New("is missing")
 	}
 	var j modelJSON
-	if err := json.Unmarshal(raw, &j); err != nil {
+	if err := unmarshalLarge(raw, map[string]any{"type": &j.Type, "vocab": &j.Vocab, "merges": &j.Merges, "unk_token": &j.UnkToken,
+		"continuing_subword_prefix": &j.Prefix, "end_of_word_suffix": &j.Suffix, "fuse_unk": &j.FuseUnk, "byte_fallback": &j.ByteFallback,
+		"ignore_merges": &j.IgnoreMerges, "unk_id": &j.UnkID, "max_input_chars_per_word": &j.MaxWord}); err != nil {
 		return nil, nil, err
 	}
 	if j.Type == "" { // files of before the type was written
@@ -65,10 +40,11 @@ func parseModel(raw json.RawMessage) (model, map[string]int32, error) {
 			j.Type = "WordPiece"
 		}
 	}
-	vocab := map[string]int32{}
+	var vocab map[string]int32
 	if j.Type != "Unigram" {
-		if err := json.Unmarshal(j.Vocab, &vocab); err != nil {
-			return nil, nil, fmt.Errorf("vocab: %w", err)
+		var err error
+		if vocab, err = parseVocab(j.Vocab); err != nil {
+			return nil, nil, err
 		}
 	}
 	switch j.Type {

@@ -111,3 +111,42 @@ func (f *finder) anywhere(s string) (t *added, n int) {
 	}
 	return nil, 0
 }
+
+// TestModelFileEqualsJSON reads a tokenizer from both of its files: the same ids,
+// special tokens in the text included.
+func TestModelFileEqualsJSON(t *testing.T) {
+	byJSON, err := Load(testkit.SharedData(t, "tokenizers/tinyllama/tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(testkit.SharedData(t, "tokenizers/tinyllama/tokenizer.model"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byModel, err := parseSentencePiece(data, side{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if byModel.Special() != (Special{BOS: 1, EOS: 2, PAD: -1, UNK: 0}) || !byModel.AddsBOS() || byModel.Size() != byJSON.Size() {
+		t.Errorf("special tokens %v, size %d", byModel.Special(), byModel.Size())
+	}
+	r := newRandomText(51)
+	for range 3000 {
+		s := r.text()
+		ids, spans := byModel.EncodeOffsets(s, true)
+		want, wantSpans := byJSON.EncodeOffsets(s, true)
+		if !slices.Equal(ids, want) || !slices.Equal(spans, wantSpans) {
+			t.Errorf("%q: %v %v, want %v %v", s, ids, spans, want, wantSpans)
+		}
+		if got, want := byModel.Decode(ids[1:], true), byJSON.Decode(ids[1:], true); got != want {
+			t.Errorf("%q: decoded %q, want %q", s, got, want)
+		}
+	}
+	dir := t.TempDir()
+	if err := byModel.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Load(dir); err != nil || again.Hash() != byModel.Hash() {
+		t.Errorf("saved and loaded: %v", err)
+	}
+}
