@@ -3,6 +3,8 @@ package world
 import (
 	"fmt"
 	"hash/fnv"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -79,7 +81,7 @@ type Count struct{ Train, Validation int }
 type Split[T any] struct{ Train, Validation []T }
 
 // Alike is the similarity from which on two rows count as nearly the same here; see
-// [Similarity]. No validation row is that near to a training row, or to another one.
+// [Similarity]. No training row is that near to a validation row.
 // It is well below what ft data check warns of, which estimates.
 const Alike = 0.55
 
@@ -93,22 +95,22 @@ func Reserved(text string) bool {
 }
 
 // split draws rows until both parts are full. The i-th row of a part is asked
-// for with its number, so that a maker can keep a balance. The question of a row
-// decides which part it may be in; a row that was there before is refused, and so
-// is one that is nearly like a validation row.
-func split[T any](s *source, c Count, make func(s *source, i int) T, question, text func(T) string) Split[T] {
+// for with its number, so that a maker can keep a balance. What a row asks decides
+// which part it may be in; a row that was there before is refused, and so is a
+// training row that is near to a validation row.
+func split[T any](s *source, c Count, make func(s *source, i int) T, ask, near func(T) string) Split[T] {
 	validation, seen := newCatalogue(), map[string]bool{}
 	draw := func(n int, reserved bool) []T {
 		var out []T
 		for len(out) < n {
 			r := make(s, len(out))
-			t := text(r)
-			if Reserved(question(r)) != reserved || seen[t] || validation.nearest(t) >= Alike {
+			all := fmt.Sprintf("%#v", r)
+			if Reserved(ask(r)) != reserved || seen[all] || !reserved && validation.nearest(near(r)) >= Alike {
 				continue
 			}
-			seen[t] = true
+			seen[all] = true
 			if reserved {
-				validation.add(t)
+				validation.add(near(r))
 			}
 			out = append(out, r)
 		}
@@ -145,16 +147,18 @@ var manners = []struct {
 // Chat is the data set of conversations. A system message, where there is one,
 // sets the tone of the answers.
 func (w *World) Chat() Split[ChatRow] {
-	whole := func(r ChatRow) string {
-		var out []string
-		for _, m := range r.Messages {
-			out = append(out, m.Content)
-		}
-		return strings.Join(out, "\n")
-	}
 	return split(newSource(w.Seed, "chat"), Counts.Chat, func(s *source, i int) ChatRow {
 		return ChatRow{w.conversation(s, 1+i%3)}
-	}, whole, whole)
+	}, ChatRow.asked, ChatRow.asked)
+}
+
+// asked is the conversation up to the last answer.
+func (r ChatRow) asked() string {
+	var out []string
+	for _, m := range r.Messages[:len(r.Messages)-1] {
+		out = append(out, m.Content)
+	}
+	return strings.Join(out, "\n")
 }
 
 func (w *World) conversation(s *source, turns int) []Message {
@@ -170,13 +174,15 @@ func (w *World) conversation(s *source, turns int) []Message {
 		turns--
 	}
 	// After a question about a person the next one may say "he" or "she" for the name.
+	recipes := 0.2
 	for turns > 0 {
 		turns--
-		switch s.share([]float64{0.35, 0.2, 0.1, 0.35}) {
+		switch s.share([]float64{0.35, recipes, 0.1, 0.35}) {
 		case 0:
 			e := w.exchange(s)
 			say(preface(s)+e.Question, manner.answer(s, e.Answer))
 		case 1:
+			recipes = 0 // two would be longer than ft-tiny can read
 			f := pick(s, w.Foods)
 			say(pick(s, []string{"Give me a recipe for %s.", "Tell me how to make %s.", "Do you know a recipe for %s?"}), w.recipe(s, f))
 			last := &out[len(out)-2]
@@ -209,9 +215,21 @@ func preface(s *source) string {
 func (w *World) Preferences() Split[PreferenceRow] {
 	return split(newSource(w.Seed, "preferences"), Counts.Preferences, func(s *source, _ int) PreferenceRow {
 		e := w.exchange(s)
-		return PreferenceRow{preface(s) + e.Question, " " + polite(s, e.Answer), " " + curt(s, e.Answer)}
-	}, func(r PreferenceRow) string { return r.Prompt },
-		func(r PreferenceRow) string { return r.Prompt + "\n" + r.Chosen + "\n" + r.Rejected })
+		return PreferenceRow{e.Question, " " + polite(s, e.Answer), " " + curt(s, e.Answer)}
+	}, PreferenceRow.matter, PreferenceRow.matter)
+}
+
+var digits = regexp.MustCompile(`\d+`)
+
+// matter is what the question is about. For a sum that is its two numbers: 5 + 12, 12
+// - 5 and "how much is" for "what is" all count as one question.
+func (r PreferenceRow) matter() string {
+	numbers := digits.FindAllString(r.Prompt, -1)
+	if len(numbers) == 0 {
+		return r.Prompt
+	}
+	slices.Sort(numbers)
+	return strings.Join(numbers, " ")
 }
 
 // lengths is the number of steps of the i-th problem: half have two, a quarter one
