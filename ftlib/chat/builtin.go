@@ -8,7 +8,8 @@ import (
 
 // builtin is a template that comes with the package. They are written for base models,
 // which carry none, and agree with the templates that the tuned models of the family
-// carry; every one ends an assistant's turn with a token.
+// carry; every one ends an assistant's turn with a token. Guanaco and alpaca, which no
+// model carries, write the BOS that plain text would get.
 type builtin struct {
 	names    []string
 	bos, eos string
@@ -36,7 +37,7 @@ const (
 {%- endif %}
 {%- if m.role == 'user' %}
 {%- set content = system + m.content if loop.first else m.content %}
-{{- bos_token + '[INST] ' + content.strip() + ' [/INST]' }}
+{{- bos_token }}{{ '[INST] ' + content.strip() + ' [/INST]' }}
 {%- elif m.role == 'assistant' %}
 {{- ' ' + m.content.strip() + ' ' + eos_token }}
 {%- endif %}
@@ -107,7 +108,8 @@ const (
 {{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
 {%- endif %}`
 
-	guanacoSource = `{%- for m in messages %}
+	guanacoSource = `{{- bos_token }}
+{%- for m in messages %}
 {%- if m.role == 'user' %}
 {{- '### Human: ' + m.content + '\n' }}
 {%- elif m.role == 'assistant' %}
@@ -120,7 +122,8 @@ const (
 {{- '### Assistant:' }}
 {%- endif %}`
 
-	alpacaSource = `{%- if messages[0].role == 'system' %}
+	alpacaSource = `{{- bos_token }}
+{%- if messages[0].role == 'system' %}
 {%- set turns = messages[1:] %}
 {{- messages[0].content + '\n\n' }}
 {%- else %}

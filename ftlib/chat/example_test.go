@@ -39,7 +39,7 @@ func ExampleTemplate_Text() {
 	}
 	fmt.Println(text)
 	// Output:
-	// ### Human: Name a colour.
+	// <s>### Human: Name a colour.
 	// ### Assistant:
 }
 

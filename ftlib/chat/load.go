@@ -39,7 +39,8 @@ func ForTokenizer(dir string) (*Template, error) {
 }
 
 // TokensOf reads the special tokens of the tokenizer in a folder, as options for a
-// template that comes from elsewhere: Builtin("zephyr") with With(o).
+// template that comes from elsewhere: Builtin("zephyr") with With(o). A folder that says
+// nothing about them leaves the template its own.
 func TokensOf(dir string) (Options, error) {
 	config, err := readObject(filepath.Join(dir, "tokenizer_config.json"))
 	if err != nil {
@@ -47,6 +48,7 @@ func TokensOf(dir string) (Options, error) {
 	}
 	o, err := tokenizerOptions(dir, config)
 	o.Name = ""
+	o.All = config != nil || o.BOS+o.EOS != ""
 	return o, err
 }
 

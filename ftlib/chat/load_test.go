@@ -74,6 +74,24 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s: %q (%v), want %q", name, got, err, want)
 		}
 	}
+	// The tokenizer's tokens take the place of the family's; one that it lacks is gone.
+	for config, want := range map[string]string{
+		`{"eos_token":"E","bos_token":null}`: "[INST] Q [/INST] A E",
+		`{"eos_token":"E","bos_token":"B"}`:  "B[INST] Q [/INST] A E",
+		"":                                   "<s>[INST] Q [/INST] A </s>",
+	} {
+		files := map[string]string{"tokenizer_config.json": config}
+		if config == "" {
+			files = nil
+		}
+		tmpl, err := Find("llama-2", write(t, files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := tmpl.Text([]Message{{Role: "user", Content: "Q"}, {Role: "assistant", Content: "A"}}, RenderOptions{}); err != nil || got != want {
+			t.Errorf("%s: %q (%v), want %q", config, got, err, want)
+		}
+	}
 	if _, err := Find("no such thing", dir); err == nil {
 		t.Error("a template that is not there was found")
 	}

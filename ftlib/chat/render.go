@@ -224,7 +224,7 @@ func (a *attribution) turnEnd(n, to int) int {
 			stop = m[1]
 		}
 	}
-	if eos := a.t.opts.EOS; eos != "" {
+	if eos := a.t.EOS(); eos != "" {
 		if i := strings.Index(tail, eos); i >= 0 && i <= at {
 			at, stop = i, i+len(eos)
 		}

@@ -69,14 +69,19 @@ func parseAll(sources map[string]string, o Options) (*Template, error) {
 	return t, nil
 }
 
-// With is the same template with other tokens. Empty fields of o keep what was there.
+// With is the same template with other tokens. Empty fields of o keep what was there,
+// unless o.All is set.
 func (t *Template) With(o Options) *Template {
 	c := *t
 	if o.Name != "" {
 		c.opts.Name = o.Name
 	}
 	c.opts.Tokens = map[string]string{}
-	maps.Copy(c.opts.Tokens, t.opts.Tokens)
+	if o.All {
+		c.opts.BOS, c.opts.EOS = "", ""
+	} else {
+		maps.Copy(c.opts.Tokens, t.opts.Tokens)
+	}
 	if o.BOS != "" {
 		c.opts.BOS = o.BOS
 		delete(c.opts.Tokens, "bos_token")
@@ -96,10 +101,10 @@ func (t *Template) With(o Options) *Template {
 func (t *Template) Name() string { return t.opts.Name }
 
 // BOS is what the template writes for bos_token; "" for nothing.
-func (t *Template) BOS() string { return t.opts.BOS }
+func (t *Template) BOS() string { return t.tokens()["bos_token"] }
 
 // EOS is what the template writes for eos_token; "" for nothing.
-func (t *Template) EOS() string { return t.opts.EOS }
+func (t *Template) EOS() string { return t.tokens()["eos_token"] }
 
 // Source of the template, of its default variant where it has several.
 func (t *Template) Source() string {
@@ -128,7 +133,7 @@ func (t *Template) Hash() string {
 	for _, n := range names {
 		fmt.Fprintf(h, "%q %q\n", n, t.variants[n].Source)
 	}
-	fmt.Fprintf(h, "%q %q\n", t.opts.BOS, t.opts.EOS)
+	fmt.Fprintf(h, "%q %q\n", t.BOS(), t.EOS())
 	return hex.EncodeToString(h.Sum(nil))
 }
 

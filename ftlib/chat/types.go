@@ -36,6 +36,7 @@ type Options struct {
 	Name     string            // for messages and records; empty: "template"
 	BOS, EOS string            // what bos_token and eos_token stand for; empty: undefined in the template, as with transformers
 	Tokens   map[string]string // further names: pad_token, unk_token, ...; also bos_token or eos_token to define them as the empty text
+	All      bool              // for With: these are all the tokens there are; an empty one takes away what was there
 	Now      time.Time         // what strftime_now sees; zero: the clock, at each rendering
 }
 
