@@ -121,12 +121,6 @@ func makeChat(in *input) ([]Record, *RowError) {
 		return nil, in.err
 	}
 	msgs = withSystem(msgs, in.optional("system"))
-	if tools := in.any("tools"); tools != nil && len(msgs) > 0 {
-		if msgs[0].Extra == nil {
-			msgs[0].Extra = map[string]any{}
-		}
-		msgs[0].Extra["tools"] = tools
-	}
 	return []Record{{Messages: msgs}}, in.err
 }
 

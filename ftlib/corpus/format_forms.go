@@ -113,9 +113,9 @@ func forms() []form {
 			[]field{need("problem", "problem question prompt", isText), need("solution", "solution answer response output completion", func(s *shapeOf) bool { return s.boxed > 0 })}, makeMATH},
 
 		{"messages", KindChat, "messages with role and content",
-			[]field{need("messages", messageNames, hasKeys("role", "content")), may("system", systemNames, isText), may("tools", "tools", nil)}, makeChat},
+			[]field{need("messages", messageNames, hasKeys("role", "content")), may("system", systemNames, isText)}, makeChat},
 		{"sharegpt", KindChat, "ShareGPT: conversations with from and value",
-			[]field{need("messages", messageNames, hasKeys("from", "value")), may("system", systemNames, isText), may("tools", "tools", nil)}, makeChat},
+			[]field{need("messages", messageNames, hasKeys("from", "value")), may("system", systemNames, isText)}, makeChat},
 		{"turns+output", KindChat, "a dialogue in turns (### Human: ...) and the answer to it in a column of its own",
 			[]field{need("input", "input prompt context history", isTurns), need("output", "output completion response answer generation", isText)}, makeTurnsOutput},
 		{"turns", KindChat, "text in turns: ### Human: ... ### Assistant: ...",

@@ -197,6 +197,7 @@ func TestMappingOptions(t *testing.T) {
 		{Want{Format: "nonsense"}, `unknown format "nonsense"`},
 		{Want{Format: "preference"}, "preference needs prompt, chosen, rejected"},
 		{Want{Columns: map[string]string{"prompt": "nope"}}, `column "nope": no such column`},
+		{Want{Format: "prompt-completion", Columns: map[string]string{"question": "foo"}}, `no field is called "question"; prompt-completion has prompt, completion`},
 		{Want{Columns: map[string]string{"template": "x"}}, "has no {text}"},
 	} {
 		if _, err := Recognise(Open(odd, OpenOptions{}), c.want); err == nil || !strings.Contains(err.Error(), c.err) {

@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -184,9 +185,8 @@ func download(name, revision, cache string) error {
 
 // cause is the innermost message of a wrapped error, on one line.
 func cause(err error) error {
-	text := err.Error()
-	if i := strings.Index(text, "\n"); i >= 0 {
-		text = text[:i]
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
 	}
-	return fmt.Errorf("%s", oneLine(text))
+	return errors.New(oneLine(err))
 }

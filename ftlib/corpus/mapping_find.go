@@ -141,6 +141,15 @@ func (r *recogniser) propose() error {
 	if len(r.cands) > 0 {
 		return nil
 	}
+	for name := range columns {
+		if !slices.ContainsFunc(table, func(f form) bool { return f.has(name) }) {
+			var known []string
+			for _, f := range table[:min(3, len(table))] {
+				known = append(known, f.name+" has "+strings.Join(neededFields(f), ", "))
+			}
+			return &RowError{File: r.file, What: fmt.Sprintf("no field is called %q", name), Hint: strings.Join(known, "; ") + "; see ft data formats"}
+		}
+	}
 	var missing []string
 	if r.want.Format != "" {
 		for _, f := range table {
@@ -154,6 +163,10 @@ func (r *recogniser) propose() error {
 		hint = strings.Join(missing, "; ") + "; name the columns with --columns field=column"
 	}
 	return &RowError{File: r.file, What: what, Hint: hint}
+}
+
+func (f form) has(name string) bool {
+	return slices.ContainsFunc(f.fields, func(fd field) bool { return fd.name == name })
 }
 
 func neededFields(f form) []string {
@@ -354,6 +367,10 @@ func (r *recogniser) notes(m *Mapping) {
 		values := slices.Sorted(maps.Keys(sh.values))
 		if m.Labels == nil && len(values) > 0 && isNumber(values[0]) {
 			m.Notes = append(m.Notes, fmt.Sprintf("classes are the numbers %s; give them words with --columns label.%s=WORD,...", strings.Join(values, ", "), values[0]))
+		}
+	case "messages", "sharegpt":
+		if slices.Contains(m.Unused, "tools") {
+			m.Notes = append(m.Notes, "the column tools is not given to the chat template")
 		}
 	case "gsm8k":
 		if m.Calculator == "" {
