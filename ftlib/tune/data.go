@@ -112,7 +112,7 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 		records = sample(records, run.Data.Limit, run.Seed)
 	}
 	if run.Eval.Every >= 0 {
-		held = sample(held, run.Eval.Rows, run.Seed)
+		held = sample(held, 4*run.Eval.Rows, run.Seed) // some may be refused
 	} else {
 		held = nil
 	}
@@ -126,11 +126,11 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 		if heldExamples, err = o.encode(held, heldBad, &heldAudit, "validation"); err != nil {
 			return nil, err
 		}
+		heldExamples, d.Held = firstRows(heldExamples, run.Eval.Rows)
 	}
 	if err := inVocabulary(vocabulary(run.Model.Path), o.tok, d.Examples, heldExamples); err != nil {
 		return nil, err
 	}
-	d.Held = heldAudit.Kept
 	for i, a := range []*corpus.Audit{&d.Audit, &heldAudit} {
 		what := []string{"training", "validation"}[i]
 		if left := a.Rows - a.Kept; left > 0 {
@@ -308,6 +308,21 @@ func sample(records []corpus.Record, n int, seed int64) []corpus.Record {
 		out[i] = records[at]
 	}
 	return out
+}
+
+// firstRows takes the examples of the first n rows; a long text is one row with
+// several examples.
+func firstRows(examples []corpus.Example, n int) (_ []corpus.Example, rows int) {
+	for i, ex := range examples {
+		if i > 0 && ex.File == examples[i-1].File && ex.Num == examples[i-1].Num {
+			continue
+		}
+		if rows == n {
+			return examples[:i], rows
+		}
+		rows++
+	}
+	return examples, rows
 }
 
 // inBatches groups examples for evaluation.
