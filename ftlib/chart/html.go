@@ -20,11 +20,19 @@ var runtime string
 // packed is ECharts as it stands in a page.
 var packed = sync.OnceValue(func() string { return base64.StdEncoding.EncodeToString(echartsGzip) })
 
-// height of an interactive chart in pixels; the width is that of its place, up to maxWidth.
+// Heights of an interactive chart in pixels; the width is that of its place, up to maxWidth.
 const (
-	height   = 400
-	maxWidth = 920
+	lineHeight = 400
+	barHeight  = 300
+	maxWidth   = 920
 )
+
+func (f Figure) height() int {
+	if len(f.Bars) > 0 {
+		return barHeight
+	}
+	return lineHeight
+}
 
 // spec is what runtime.js is given besides the option.
 type spec struct {
@@ -59,7 +67,7 @@ func (f Figure) snippet(id, library string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s := spec{Option: option, Height: height, X: f.X.Name, Help: map[string]string{}}
+	s := spec{Option: option, Height: f.height(), X: f.X.Name, Help: map[string]string{}}
 	for _, a := range f.axes() {
 		s.Units = append(s.Units, a.Unit)
 	}

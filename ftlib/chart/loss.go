@@ -256,10 +256,10 @@ func ended(events []ftlib.Event) bool {
 
 // smoothed is the exponential average with the start corrected as Adam corrects its
 // moments, so that the first value is the first loss and not a tenth of it. Its
-// memory is a twentieth of the planned run, so that a live curve does not change
+// memory is a fortieth of the planned run, so that a live curve does not change
 // behind the pointer as the run goes on.
 func smoothed(p points, steps int) points {
-	memory := max(float64(steps)/20, 2)
+	memory := max(float64(steps)/40, 2)
 	var out points
 	var sum, weight float64
 	for i, y := range p.y {

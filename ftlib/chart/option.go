@@ -114,9 +114,22 @@ func (f Figure) globals() []charts.GlobalOpts {
 	if len(f.Bars) > 0 {
 		trigger = "item"
 	}
+	bottom := "72" // names of steps, of the axis, and the legend
+	if len(f.Bars) > 0 {
+		if bottom = "28"; len(f.Series) > 1 {
+			bottom = "56"
+		}
+	}
 	right := "24"
 	if len(f.axes()) > 1 {
 		right = "64"
+	}
+	var zoom *opts.ToolBoxFeatureDataZoom
+	var restore *opts.ToolBoxFeatureRestore
+	if len(f.Bars) == 0 {
+		zoom = &opts.ToolBoxFeatureDataZoom{Show: opts.Bool(true), YAxisIndex: false,
+			Title: map[string]string{"zoom": "zoom into a part", "back": "zoom back"}}
+		restore = &opts.ToolBoxFeatureRestore{Show: opts.Bool(true), Title: "back to all"}
 	}
 	return []charts.GlobalOpts{
 		charts.WithTitleOpts(opts.Title{Title: f.Title, Subtitle: f.Subtitle, Left: "8", Top: "2",
@@ -126,25 +139,17 @@ func (f Figure) globals() []charts.GlobalOpts {
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: trigger}),
 		charts.WithToolboxOpts(opts.Toolbox{Show: opts.Bool(true), Right: "12", Top: "2",
 			Feature: &opts.ToolBoxFeature{
-				DataZoom:    f.zoom(),
-				Restore:     &opts.ToolBoxFeatureRestore{Show: opts.Bool(true), Title: "back to all"},
+				DataZoom:    zoom,
+				Restore:     restore,
 				SaveAsImage: &opts.ToolBoxFeatureSaveAsImage{Show: opts.Bool(true), Title: "save as picture"},
 			}}),
-		charts.WithGridOpts(opts.Grid{Left: "64", Right: right, Top: top, Bottom: "72"}),
+		charts.WithGridOpts(opts.Grid{Left: "64", Right: right, Top: top, Bottom: bottom}),
 		charts.WithAnimation(false),
 		func(bc *charts.BaseConfiguration) {
 			bc.Aria = &opts.Aria{Enabled: opts.Bool(true), Label: &opts.AriaLabel{Description: f.Describe()}}
 			bc.Colors = palette
 		},
 	}
-}
-
-func (f Figure) zoom() *opts.ToolBoxFeatureDataZoom {
-	if len(f.Bars) > 0 {
-		return nil
-	}
-	return &opts.ToolBoxFeatureDataZoom{Show: opts.Bool(true), YAxisIndex: false,
-		Title: map[string]string{"zoom": "zoom into a part", "back": "zoom back"}}
 }
 
 func (f Figure) setAxes(c *charts.RectChart) {

@@ -123,8 +123,9 @@ func (l *Lab) Open(page *Page, notebook string) {
 	if err := os.WriteFile(filepath.Join(l.dir, "notebooks", name), data, 0o644); err != nil {
 		l.t.Fatal(err)
 	}
-	page.Go(l.addr + "/doc/tree/notebooks/" + name)
-	page.WaitFor(`document.querySelector(".jp-Notebook .jp-Cell")`)
+	page.Go(l.addr + "/lab/tree/notebooks/" + name + "?reset")
+	page.WaitFor(`document.querySelector(".jp-Notebook .jp-Cell") && !document.querySelector(".jp-Spinner")`)
+	page.Click(`.jp-SideBar .lm-TabBar-tab[data-id="filebrowser"]`) // closes the list of files
 	page.WaitFor(`(e => e && /idle/i.test(e.getAttribute("data-status") || ""))(document.querySelector(".jp-Notebook-ExecutionIndicator"))`)
 }
 

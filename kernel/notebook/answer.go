@@ -46,7 +46,7 @@ func (list answers) HTML() (string, error) {
 			case "✗ ":
 				colour = "#d64f5c"
 			}
-			if got == "" {
+			if got = strings.TrimSpace(got); got == "" {
 				got = "(nothing)"
 			}
 			fmt.Fprintf(&b, `<div style="border-left:4px solid %s;padding:.2em .8em"><small style="opacity:.7">%s%s</small>`+
