@@ -30,10 +30,13 @@ func readParquet(path string, yield yieldFunc) {
 		return
 	}
 	first := 1
-	for _, group := range p.file.RowGroups() {
+	for i, group := range p.file.RowGroups() {
 		p.num = first - 1
 		last := first + int(group.NumRows()) - 1
-		err := p.group(group)
+		err := p.inside(i)
+		if err == nil {
+			err = p.group(group)
+		}
 		if p.stopped {
 			return
 		}
@@ -84,6 +87,11 @@ func (p *parquetReader) open(f *os.File) (rerr *RowError) {
 	if err != nil {
 		return fileError(p.path, "not a whole parquet file", plainParquet(err), "it may be cut off: download or write it again")
 	}
+	for _, g := range p.file.Metadata().RowGroups {
+		if g.NumRows < 0 || g.NumRows > 1<<40 {
+			return fileError(p.path, fmt.Sprintf("broken parquet footer: a row group of %d rows", g.NumRows), nil, "download or write it again")
+		}
+	}
 	root := p.file.Root()
 	var logical []format.LogicalTypeValue
 	for _, e := range p.file.Metadata().Schema {
@@ -94,6 +102,23 @@ func (p *parquetReader) open(f *os.File) (rerr *RowError) {
 	p.tree = newParquetNode(root, 0, 0, logical)
 	for _, c := range root.Columns() {
 		p.columns = append(p.columns, c.Name())
+	}
+	return nil
+}
+
+// inside checks that the footer places a row group inside the file: a damaged footer
+// otherwise leads to reading, and allocating, anything.
+func (p *parquetReader) inside(i int) error {
+	group := p.file.Metadata().RowGroups[i]
+	for _, c := range group.Columns {
+		m := c.MetaData
+		start := m.DataPageOffset
+		if d := m.DictionaryPageOffset; d > 0 && d < start {
+			start = d
+		}
+		if start < 4 || m.TotalCompressedSize < 0 || start > p.file.Size() || m.TotalCompressedSize > p.file.Size()-start {
+			return errors.New("the footer places it outside of the file")
+		}
 	}
 	return nil
 }
