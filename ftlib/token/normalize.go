@@ -62,13 +62,47 @@ type formNorm struct {
 	compose bool // NFC, NFKC
 }
 
+// normalize goes over the stretches around characters that are not ASCII. No ASCII
+// character joins what stands before it, so that a text can be cut before each.
 func (n formNorm) normalize(p *piece, track bool) {
-	if isASCII(p.s) || n.form.IsNormalString(p.s) && !strings.ContainsFunc(p.s, isLater) {
+	var buf []byte
+	var al, old []span
+	done := 0 // of p.s that is in buf, once something has changed
+	for i := 0; i < len(p.s); {
+		if p.s[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		from := max(i-1, 0)
+		for i < len(p.s) && p.s[i] >= utf8.RuneSelf {
+			i++
+		}
+		part := p.slice(from, i)
+		if n.form.IsNormalString(part.s) && !strings.ContainsFunc(part.s, isLater) {
+			continue
+		}
+		edits, changed := normalForm(part.s, n.compat, n.compose)
+		if !changed {
+			continue
+		}
+		part.rewrite(edits, 0, track)
+		buf = append(append(buf, p.s[done:from]...), part.s...)
+		if track {
+			if old == nil {
+				old = p.alignments()
+			}
+			al = append(append(al, old[done:from]...), part.al...)
+		}
+		done = i
+	}
+	if done == 0 {
 		return
 	}
-	if edits, changed := normalForm(p.s, n.compat, n.compose); changed {
-		p.rewrite(edits, 0, track)
+	buf = append(buf, p.s[done:]...)
+	if track {
+		al = append(al, old[done:]...)
 	}
+	p.s, p.al = string(buf), al
 }
 
 // mapNorm replaces every character by any number of others.
@@ -153,15 +187,6 @@ func nmt(r rune, out []rune) []rune {
 		return append(out, ' ')
 	}
 	return append(out, r)
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
 }
 
 // bertNormalizer is the cleaning of BERT.
