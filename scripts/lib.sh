@@ -140,10 +140,37 @@ go_build_ft() {
     esac
 }
 
-# warm_cells: compiles what cells import, so that the first cell starts fast.
+# warm_cells: compiles what cells import, so that the first cell starts fast, and
+# fetches every module that a notebook's workspace or a test asks for: later nothing
+# uses the network.
 warm_cells() {
+    local want
     run_logged warm go -C "$root" build ./ftlib/... ./kernel/... || note "the packages for cells do not build ($why)"
+    want=$(hash_of "$root/go.mod" "$root/go.sum" "$go_id" "$root")
+    stamp_matches cells "$want" && try_cell >/dev/null 2>&1 && return
+    if run_logged cells make_cell; then
+        set_stamp cells "$want"
+    else
+        note "a notebook cell could not be built ($why): notebooks may not work; run this again with a network"
+    fi
 }
+
+# make_cell: a workspace as gonb makes one, with a program that imports everything.
+make_cell() {
+    local dir=$lab/cell
+    rm -rf "$dir" && mkdir -p "$dir" &&
+        (cd "$dir" && go mod init cell && go mod edit -replace "ftlab=$root" && GOWORK= go work init . "$root") &&
+        {
+            printf 'package main\n\nimport (\n\t_ "github.com/janpfeifer/gonb/gonbui"\n'
+            go -C "$root" list ./ftlib/... ./kernel/notebook | sed 's/.*/\t_ "&"/'
+            printf ')\n\nfunc main() {}\n'
+        } > "$dir/main.go" &&
+        go -C "$root" mod download && GOWORK= go -C "$dir" mod download && # not the same: a workspace reads more of the graph
+        try_cell && GOWORK= go -C "$dir" build -ldflags=-w -o cell .
+}
+
+# try_cell: what gonb does before it compiles a cell, with the kernel's settings.
+try_cell() { GOWORK= GOPROXY=off go -C "$lab/cell" get; }
 
 # python_env: JupyterLab in a private Python environment.
 python_env() {
