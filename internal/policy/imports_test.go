@@ -32,6 +32,7 @@ var mayImport = map[string]string{
 	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/spec",
 
 	"internal/policy":             "",
+	"internal/bench":              "*",
 	"internal/testkit":            "ftlib/backend",
 	"internal/browser":            "",
 	"internal/world":              "",
