@@ -109,8 +109,8 @@ func checkData(cmd *cobra.Command, path string, tokens *encodeFlags) error {
 		}
 		return err
 	}
-	done := func() {}
-	opts.Progress, done = progressLine("checking")
+	progress, done := progressLine("checking")
+	opts.Progress = progress
 	report, err := corpus.Check(in.source.Rows(in.opts), in.mapping, opts)
 	done()
 	if err != nil {
