@@ -266,11 +266,11 @@ func unmark(v any) any {
 
 // validUTF8 replaces each invalid byte of a stream by invalidMark.
 type validUTF8 struct {
-	r    io.Reader
-	buf  [8192]byte
-	n    int // bytes kept from the last read: a rune may be split
-	out  []byte
-	err  error
+	r   io.Reader
+	buf [8192]byte
+	n   int // bytes kept from the last read: a rune may be split
+	out []byte
+	err error
 }
 
 func (v *validUTF8) Read(p []byte) (int, error) {

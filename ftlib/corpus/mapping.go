@@ -23,12 +23,12 @@ type Mapping struct {
 	Columns map[string]string `json:"columns"` // field -> column
 	Unused  []string          `json:"unused,omitempty"`
 
-	Rows    int           `json:"rows"`     // seen
-	Fits    int           `json:"fits"`     // rows that become a record
-	Misfits int           `json:"misfits"`  // readable rows that do not
-	Broken  int           `json:"broken"`   // rows that could not be read
-	Reasons []Reason      `json:"reasons"`  // why, most frequent first
-	Others  []Alternative `json:"others"`   // what else the rows could be
+	Rows    int           `json:"rows"`    // seen
+	Fits    int           `json:"fits"`    // rows that become a record
+	Misfits int           `json:"misfits"` // readable rows that do not
+	Broken  int           `json:"broken"`  // rows that could not be read
+	Reasons []Reason      `json:"reasons"` // why, most frequent first
+	Others  []Alternative `json:"others"`  // what else the rows could be
 	Notes   []string      `json:"notes,omitempty"`
 	Forced  bool          `json:"forced,omitempty"` // Want.Format decided
 
