@@ -28,19 +28,20 @@ func (s Share) String() string { return fmt.Sprintf("%.3f (%d of %d)", s.Rate(),
 type Results struct {
 	Facts     Share `json:"facts"`     // "Q: Where does Anna live?\nA:" -> the sentence
 	Equations Share `json:"equations"` // "17 + 6 =" after two other equations -> the number
-	Greedy    [3]Share
-	Sampled   [3]Share // at temperature 1
-	Hinted    [3]Share // greedy, with the answer told beforehand
-	Sample    string   // one worked problem of two steps
+
+	// Word problems of one, two and three steps:
+	Greedy  [3]Share `json:"greedy"`
+	Sampled [3]Share `json:"sampled"` // at temperature 1
+	Hinted  [3]Share `json:"hinted"`  // greedy, with the answer told beforehand
+	Sample  string   `json:"sample"`  // one of two steps with its solution
 }
 
-// perLength is how many problems of each length are solved; the standard error of a
-// share of .25 is then 2.5 points.
-const perLength = 300
+// PerLength is how many problems of each length the card's figures are of; the
+// standard error of a share of .25 is then 2.5 points.
+const PerLength = 300
 
-// Evaluate asks for all facts, equations, and reserved problems of one to three
-// steps.
-func Evaluate(w *world.World, complete Completer) (Results, error) {
+// Evaluate asks for all facts, n equations, and n reserved problems of each length.
+func Evaluate(w *world.World, complete Completer, n int) (Results, error) {
 	var r Results
 	share := func(prompts []string, tokens int, temperature float64, right func(i int, text string) bool) (Share, []string, error) {
 		out, err := complete(prompts, tokens, temperature)
@@ -72,7 +73,7 @@ func Evaluate(w *world.World, complete Completer) (Results, error) {
 		return r, err
 	}
 
-	ops := w.Equations("evaluation", 3*perLength)
+	ops := w.Equations("evaluation", 3*n)
 	prompts = prompts[:0]
 	for i := 0; i < len(ops); i += 3 {
 		last := ops[i+2]
@@ -86,7 +87,7 @@ func Evaluate(w *world.World, complete Completer) (Results, error) {
 	}
 
 	for k := range r.Greedy {
-		problems := w.Problems("evaluation", perLength, k+1)
+		problems := w.Problems("evaluation", n, k+1)
 		right := func(i int, text string) bool { return answer(text) == problems[i].Answer }
 		for _, m := range []struct {
 			to          *Share

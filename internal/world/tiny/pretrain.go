@@ -14,9 +14,9 @@ import (
 	"ftlab/ftlib/tune"
 )
 
-// heldOut is how many documents of another stream the validation loss is
+// HeldOutDocuments is how many documents of another stream the validation loss is
 // measured on.
-const heldOut = 1000
+const HeldOutDocuments = 1000
 
 // Run is the training run as it is done with everything else: plain text, all
 // weights. The files are those that [Spec.Prepare] writes.
@@ -49,7 +49,7 @@ func (s Spec) Prepare(work string) error {
 	if err := s.WriteText(filepath.Join(work, "documents.jsonl"), "pretraining", s.Documents); err != nil {
 		return err
 	}
-	return s.WriteText(filepath.Join(work, "held-out.jsonl"), "held out", heldOut)
+	return s.WriteText(filepath.Join(work, "held-out.jsonl"), "held out", HeldOutDocuments)
 }
 
 // Train prepares and runs the pretraining below work, or goes on with one that was

@@ -3,6 +3,8 @@ package tiny
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -78,6 +80,16 @@ func (s Spec) texts(stream string, n int) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// Hash is the SHA-256 of all pretraining documents: it changes when the world's
+// words or chances do, and the model is then no longer one of this world.
+func (s Spec) Hash() string {
+	h := sha256.New()
+	for t := range s.texts("pretraining", s.Documents) {
+		fmt.Fprintf(h, "%s\n\n", t)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // together is how many documents stand in one row of a text file. Training cuts a row

@@ -2,7 +2,6 @@ package tiny
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,18 +124,54 @@ func TestModelInTheRepository(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, "model.safetensors")); err != nil || info.Size() > 5<<20 {
 		t.Errorf("model.safetensors: %v, %v; want a few MB", info.Size(), err)
 	}
-	card, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	card, err := s.ReadCard(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{
-		Card{Spec: s}.Params() + " weights", fmt.Sprintf("hidden %d, %d layers", s.Hidden, s.Layers), fmt.Sprintf("%d documents", s.Documents),
-		fmt.Sprintf("| seed | %d |", s.Seed),
-	} {
-		if !strings.Contains(string(card), want) {
-			t.Errorf("README.md does not say %q", want)
+	if hash := s.Hash(); card.Documents != hash {
+		t.Errorf("the world's documents have changed (%s, the model was trained on %s): pretrain the model again", hash, card.Documents)
+	}
+	want, err := card.Markdown()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Error("README.md is not made of measured.json; write both with: go run ./internal/world/cmd/pretrain -measure models/ft-tiny")
+	}
+}
+
+// The model must be what the lessons build on, in bounds that another machine's
+// rounding does not leave.
+func TestModelCanDoWhatItsCardSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: generates for a minute")
+	}
+	r, err := Measure(model(t), 100) // the standard error of a share of .25 is 4 points
+	if err != nil {
+		t.Fatal(err)
+	}
+	card, err := FTTiny.ReadCard(model(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	within := func(what string, got, said Share, low, high float64) {
+		if got.Rate() < low || got.Rate() > high {
+			t.Errorf("%s: %s, want %.2f to %.2f", what, got, low, high)
+		}
+		if d := got.Rate() - said.Rate(); d > 0.15 || d < -0.15 {
+			t.Errorf("%s: %s, the card says %s", what, got, said)
 		}
 	}
+	within("facts", r.Facts, card.Results.Facts, 0.95, 1)
+	within("equations", r.Equations, card.Results.Equations, 0.95, 1)
+	within("two steps, greedy", r.Greedy[1], card.Results.Greedy[1], 0.08, 0.38)
+	within("two steps, sampled", r.Sampled[1], card.Results.Sampled[1], 0.08, 0.38)
+	within("two steps, with a hint", r.Hinted[1], card.Results.Hinted[1], 0.7, 1)
+	within("three steps, greedy", r.Greedy[2], card.Results.Greedy[2], 0.01, 0.25)
 }
 
 // The tokenizer is a function of the seed: what is in the repository can be made again.
