@@ -284,6 +284,10 @@ func TestTableForms(t *testing.T) {
 		Loss   float64 `json:"loss"`
 		hidden int
 	}
+	type outer struct {
+		row
+		Right bool
+	}
 	for name, c := range map[string]struct {
 		rows any
 		want string
@@ -294,7 +298,8 @@ func TestTableForms(t *testing.T) {
 		"strings":  {[][]string{{"h", "i"}, {"1", "2"}}, "h  i\n1  2\n"},
 		"rows": {[]corpus.Row{{Columns: []string{"z", "a"}, Values: map[string]any{"z": "one\ntwo", "a": int64(3)}}},
 			"z        a\none two  3\n"},
-		"nothing": {[]row{}, "name  loss\n"},
+		"embedded": {[]outer{{row{"a", 2, 3}, true}}, "name  loss  Right\na        2  true\n"},
+		"nothing":  {[]row{}, "name  loss\n"},
 	} {
 		if got := plain(t, func() { Table(c.rows) }); got != c.want {
 			t.Errorf("%s: got\n%q want\n%q", name, got, c.want)

@@ -111,10 +111,9 @@ func fromMaps(names []string, values []map[string]any) table {
 
 func fromStructs(s reflect.Value, element reflect.Type) table {
 	t := table{}
-	var fields []int
-	for i := range element.NumField() {
-		f := element.Field(i)
-		if !f.IsExported() {
+	var fields [][]int
+	for _, f := range reflect.VisibleFields(element) { // with those of embedded structs
+		if !f.IsExported() || f.Anonymous && f.Type.Kind() == reflect.Struct {
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -124,7 +123,7 @@ func fromStructs(s reflect.Value, element reflect.Type) table {
 		if name == "" {
 			name = f.Name
 		}
-		fields, t.names, t.number = append(fields, i), append(t.names, name), append(t.number, s.Len() > 0)
+		fields, t.names, t.number = append(fields, f.Index), append(t.names, name), append(t.number, s.Len() > 0)
 	}
 	for i := range s.Len() {
 		v := s.Index(i)
@@ -134,7 +133,9 @@ func fromStructs(s reflect.Value, element reflect.Type) table {
 		row := make([]string, len(fields))
 		if v.Kind() == reflect.Struct {
 			for j, f := range fields {
-				t.put(row, j, v.Field(f).Interface())
+				if x, err := v.FieldByIndexErr(f); err == nil {
+					t.put(row, j, x.Interface())
+				}
 			}
 		}
 		t.rows = append(t.rows, row)
