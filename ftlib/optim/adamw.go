@@ -66,20 +66,46 @@ const factors = 9
 func adamw(in []*Node, decay bool) []*Node {
 	f := func(i int) *Node { return Reshape(Slice(in[0], AxisRange(i, i+1))) }
 	lr, keep, b1, c1, b2, c2, eps, root, clip := f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8)
-	n := (len(in) - 1) / 4
-	at := func(group, i int) *Node { return in[1+group*n+i] }
-	out := make([]*Node, 3*n)
-	for i := range n {
-		p, g, m, v := at(0, i), Mul(at(1, i), clip), at(2, i), at(3, i)
+	update := func(p, g, m, v *Node) (*Node, *Node, *Node) {
 		dtype := p.DType()
-		p = ConvertDType(p, dtypes.Float32)
+		p, g = ConvertDType(p, dtypes.Float32), Mul(g, clip)
 		m = Add(Mul(m, b1), Mul(g, c1))
 		v = Add(Mul(v, b2), Mul(Square(g), c2))
 		if decay {
 			p = Mul(p, keep)
 		}
 		p = Sub(p, Mul(Div(m, Add(Mul(Sqrt(v), root), eps)), lr))
-		out[i], out[n+i], out[2*n+i] = ConvertDType(p, dtype), m, v
+		return ConvertDType(p, dtype), m, v
+	}
+	n := (len(in) - 1) / 4
+	out := make([]*Node, 3*n)
+	var small []int // updated as one: one kernel is compiled instead of three for each
+	for i := range n {
+		if in[1+i].Shape().Size() <= 1<<16 && in[1+i].DType() == dtypes.Float32 {
+			small = append(small, i)
+			continue
+		}
+		out[i], out[n+i], out[2*n+i] = update(in[1+i], in[1+n+i], in[1+2*n+i], in[1+3*n+i])
+	}
+	if len(small) == 0 {
+		return out
+	}
+	join := func(part int) *Node {
+		var flat []*Node
+		for _, i := range small {
+			flat = append(flat, Reshape(in[1+part*n+i], -1))
+		}
+		return Concatenate(flat, 0)
+	}
+	p, m, v := update(join(0), join(1), join(2), join(3))
+	whole := OptimizationBarriers(p, m, v) // else XLA computes everything again for every piece
+	p, m, v = whole[0], whole[1], whole[2]
+	from := 0
+	for _, i := range small {
+		shape := in[1+i].Shape()
+		piece := func(x *Node) *Node { return Reshape(Slice(x, AxisRange(from, from+shape.Size())), shape.Dimensions...) }
+		out[i], out[n+i], out[2*n+i] = piece(p), piece(m), piece(v)
+		from += shape.Size()
 	}
 	return out
 }
