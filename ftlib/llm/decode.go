@@ -13,13 +13,13 @@ import (
 // that read one input possibly fused, and with attention as its caller has it.
 type decodeBlock struct {
 	block
-	fused bool
+	layout layout
 }
 
 // project applies modules that read the same x [N, in].
 func (b *decodeBlock) project(fusedName string, x *Node, modules ...string) []*Node {
 	out := make([]*Node, len(modules))
-	if !b.fused {
+	if b.layout == inPlace {
 		for i, m := range modules {
 			out[i], _ = b.linear(m).forward(x)
 		}
@@ -35,10 +35,16 @@ func (b *decodeBlock) project(fusedName string, x *Node, modules ...string) []*N
 	return out
 }
 
-// dense is a linear layer without an adapter.
+// dense is a fused layer.
 func (b *decodeBlock) dense(name string, x *Node) *Node {
-	l := linear{name: name, w: b.params[name+".weight"], bias: b.params[name+".bias"]}
-	y, _ := l.forward(x)
+	multiply := mulT
+	if b.layout == fusedInOut {
+		multiply = mulN
+	}
+	y := multiply(x, b.params[name+".weight"])
+	if bias := b.params[name+".bias"]; bias != nil {
+		y = Add(y, row(bias))
+	}
 	return y
 }
 
@@ -126,7 +132,7 @@ func nextLogits(cfg *Config, set *weightSet, w *weightNodes, tokens *Node, c cur
 	cos, sin := ropeTables(cfg.Rope, c.position()) // [B, 1, Dim/2]
 	x := ConvertDType(Gather(w.outer[embedName], ExpandAxes(tokens, -1)), dtypes.Float32)
 	for i, layer := range set.layers {
-		blk := decodeBlock{fused: set.fused, block: block{cfg: cfg, adapters: layer.specs, params: w.layers[i]}}
+		blk := decodeBlock{layout: set.layout, block: block{cfg: cfg, adapters: layer.specs, params: w.layers[i]}}
 		at := attention{b: b, t: 1, heads: cfg.Heads, kv: cfg.KVHeads, hd: cfg.HeadDim, cos: cos, sin: sin, window: layer.window}
 		x = blk.forward(x, attendCached(at, c, &keys[i], &values[i]))
 	}
@@ -142,13 +148,13 @@ func nextLogits(cfg *Config, set *weightSet, w *weightNodes, tokens *Node, c cur
 // keys and values [B, KV, T, hd] of all tokens. Layers that agree in names, shapes and
 // window share it. Inputs: cosine, sine, segments, weights, x [N, D].
 func prefillProgram(b compute.Backend, cfg *Config, set *weightSet, layer *layerWeights) (*program, error) {
-	names, specs, window, fused := layer.names, layer.specs, layer.window, set.fused
+	names, specs, window, layout := layer.names, layer.specs, layer.window, set.layout
 	return newProgram(b, "prefill", func(flat []*Node) []*Node {
 		in := &nodes{flat}
 		at := attention{heads: cfg.Heads, kv: cfg.KVHeads, hd: cfg.HeadDim, window: window}
 		at.cos, at.sin, at.seg = in.next(), in.next(), in.next()
 		at.b, at.t = at.seg.Shape().Dimensions[0], at.seg.Shape().Dimensions[1]
-		blk := decodeBlock{fused: fused, block: block{cfg: cfg, adapters: specs, params: in.named(names)}}
+		blk := decodeBlock{layout: layout, block: block{cfg: cfg, adapters: specs, params: in.named(names)}}
 		var keys, values *Node
 		y := blk.forward(in.next(), func(q, k, v *Node) *Node {
 			keys, values = at.keys(k), at.values(v)

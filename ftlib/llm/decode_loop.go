@@ -45,7 +45,7 @@ type decodeProgram struct {
 func newDecodeProgram(b compute.Backend, cfg *Config, set *weightSet, mode sampleMode) (*program, bool, error) {
 	ops := b.Capabilities().Operations
 	d := &decodeProgram{cfg: cfg, set: set, mode: mode, dus: ops[compute.OpTypeDynamicUpdateSlice]}
-	d.loop = d.dus && ops[compute.OpTypeWhile] && b.Capabilities().Functions
+	d.loop = d.dus && b.Capabilities().Functions // XLA does not list While, but has it
 	p, err := newProgram(b, "decode", d.build)
 	return p, d.loop, err
 }
@@ -87,10 +87,12 @@ func (d *decodeProgram) build(flat []*Node) []*Node {
 	if d.loop {
 		chunk = maxChunk
 	}
-	s.step = Scalar(g, dtypes.Int32, 0)
-	s.out = BroadcastToDims(Scalar(g, dtypes.Int32, -1), b, chunk)
-	s.logp = Zeros(g, shapes.Make(dtypes.Float32, b, chunk))
-	s.drawn = Zeros(g, shapes.Make(dtypes.Float32, b, chunk))
+	// Const, not Scalar: GoMLX keeps one scalar of a value in a graph, and the body of a
+	// loop could not use one that was made out here.
+	s.step = Const(g, int32(0))
+	s.out = BroadcastToDims(Const(g, int32(-1)), b, chunk)
+	s.logp = BroadcastToDims(Const(g, float32(0)), b, chunk)
+	s.drawn = BroadcastToDims(Const(g, float32(0)), b, chunk)
 	if !d.loop {
 		return d.step(s, d.readFixed(in)).list()
 	}
@@ -112,7 +114,7 @@ func (d *decodeProgram) build(flat []*Node) []*Node {
 	}
 	cond := NewClosure(g, func(g *Graph) []*Node {
 		s, f, _ := parameters(g)
-		going := LessThan(ReduceAllSum(s.done), Scalar(g, dtypes.Int32, b))
+		going := LessThan(ReduceAllSum(s.done), Const(g, int32(b)))
 		return []*Node{LogicalAnd(LessThan(s.step, f.limit), going)}
 	})
 	body := NewClosure(g, func(g *Graph) []*Node {

@@ -84,7 +84,7 @@ type Generator struct {
 	o GeneratorOptions
 
 	mu       sync.Mutex
-	fuser    *fuser
+	fusers   map[layout]*fuser
 	start    *program
 	programs map[string]*program // prefill and decoding, by what they are made for
 	places   map[int]*program    // by size of the cache
@@ -100,7 +100,7 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	if o.MaxRows == 0 {
 		o.MaxRows = 32
 	}
-	g := &Generator{m: m, o: o, programs: map[string]*program{}, places: map[int]*program{}, loop: map[*program]bool{}}
+	g := &Generator{m: m, o: o, fusers: map[layout]*fuser{}, programs: map[string]*program{}, places: map[int]*program{}, loop: map[*program]bool{}}
 	g.eos = slices.Clone(m.Config.EOS)
 	if o.Tokenizer != nil {
 		g.eos = append(g.eos, o.Tokenizer.Config().EOS...)
@@ -119,9 +119,10 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 func (g *Generator) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.fuser != nil {
-		g.fuser.free()
+	for _, f := range g.fusers {
+		f.free()
 	}
+	clear(g.fusers)
 }
 
 // Model is the model that the generator writes with.
@@ -169,10 +170,6 @@ func (g *Generator) generate(ctx context.Context, prompts [][]int32, o Sampling,
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	set, err := g.weights()
-	if err != nil {
-		return nil, err
-	}
 	out := make([]Output, len(prompts))
 	// Rows of similar length go together.
 	order := make([]int, len(prompts))
@@ -181,7 +178,12 @@ func (g *Generator) generate(ctx context.Context, prompts [][]int32, o Sampling,
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return len(prompts[a]) - len(prompts[b]) })
 	for from := 0; from < len(order); from += g.o.MaxRows {
-		s, err := g.newSession(set, order[from:min(from+g.o.MaxRows, len(order))], prompts, o, out, yield)
+		group := order[from:min(from+g.o.MaxRows, len(order))]
+		set, err := g.weights(rowBucket(len(group)))
+		if err != nil {
+			return out, err
+		}
+		s, err := g.newSession(set, group, prompts, o, out, yield)
 		if err == nil {
 			err = s.run(ctx)
 		}
@@ -257,22 +259,22 @@ func (o *Sampling) mode() sampleMode {
 	return plain
 }
 
-// weights are what decoding reads now.
-func (g *Generator) weights() (*weightSet, error) {
-	mode := g.o.Weights
-	if mode == AutoWeights {
-		mode = SharedWeights
-		if g.fuser != nil || g.affordable() {
-			mode = FusedWeights
-		}
+// weights are what decoding of some rows reads now.
+func (g *Generator) weights(rows int) (*weightSet, error) {
+	l := fusedInOut
+	if rows == 1 {
+		l = fusedOutIn
 	}
-	if mode == SharedWeights {
+	switch {
+	case g.o.Weights == SharedWeights,
+		g.o.Weights == AutoWeights && rows == 1 && g.m.adapter == nil, // as fast as a copy
+		g.o.Weights == AutoWeights && g.fusers[l] == nil && !g.affordable():
 		return sharedWeights(g.m), nil
 	}
-	if g.fuser == nil {
-		g.fuser = &fuser{m: g.m}
+	if g.fusers[l] == nil {
+		g.fusers[l] = &fuser{m: g.m, layout: l}
 	}
-	return g.fuser.weights()
+	return g.fusers[l].weights()
 }
 
 // affordable says whether a fused copy of the blocks' weights fits.

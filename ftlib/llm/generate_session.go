@@ -269,7 +269,7 @@ func (s *session) prefill(size int) (err error) {
 		free(values...)
 	}()
 	for _, layer := range s.set.layers {
-		p, err := s.g.program("prefill "+fmt.Sprint(s.set.fused)+layer.key, func() (*program, error) {
+		p, err := s.g.program("prefill "+fmt.Sprint(s.set.layout)+layer.key, func() (*program, error) {
 			return prefillProgram(m.Backend, &m.Config, s.set, layer)
 		})
 		if err != nil {
