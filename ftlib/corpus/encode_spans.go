@@ -114,8 +114,9 @@ func rendered(r Record, tmpl *chat.Template, o SpanOptions) bool {
 }
 
 func worked(rationale, answer, mark string) string {
+	boxed, ok := Boxed(rationale)
 	switch {
-	case answer == "" || strings.HasSuffix(rationale, mark+answer):
+	case answer == "" || ok && boxed == answer || strings.HasSuffix(rationale, mark+answer):
 		return rationale
 	case rationale == "":
 		return answer
