@@ -84,8 +84,11 @@ def execute(path, out):
         failure = explain(current, count, f"{err.ename}: {err.evalue}")
     except CellTimeoutError:
         failure = explain(current, count, f"it took longer than {CELL_SECONDS} s")
-    except DeadKernelError:
-        failure = explain(current, count, "the kernel died") if current else "the kernel died while it started"
+    except (DeadKernelError, RuntimeError) as err:
+        if current:
+            failure = explain(current, count, f"the kernel died: {err}")
+        else:
+            failure = f"the kernel did not start ({err}); see .lab/log/gonb.txt"
     if failure:
         print(flush=True)
     temporary = out.with_suffix(".ipynb.tmp")

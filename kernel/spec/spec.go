@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Name is what notebooks call the kernel in their metadata.
@@ -45,6 +46,9 @@ func Install(k Kernel) (string, error) {
 	}
 	if _, err := os.Stat(filepath.Join(root, "go.mod")); k.Root == "" || err != nil {
 		return "", fmt.Errorf("spec: %q is not an FTLab checkout: it has no go.mod", k.Root)
+	}
+	if strings.Contains(root, ",") {
+		return "", fmt.Errorf("spec: the path %q has a comma in it, which gonb takes as the end; move the checkout", root)
 	}
 	gonb := filepath.Join(root, ".lab", "bin", "gonb")
 	if _, err := os.Stat(gonb); err != nil {

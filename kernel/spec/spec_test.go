@@ -65,6 +65,16 @@ func TestInstallErrors(t *testing.T) {
 		t.Errorf("an empty folder: %v", err)
 	}
 	root := checkout(t)
+	comma := root + ", copy"
+	if err := os.Rename(root, comma); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Install(Kernel{Root: comma}); err == nil || !strings.Contains(err.Error(), "comma") {
+		t.Errorf("a comma in the path: %v", err)
+	}
+	if err := os.Rename(comma, root); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(filepath.Join(root, ".lab/bin/gonb")); err != nil {
 		t.Fatal(err)
 	}
