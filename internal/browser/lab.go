@@ -129,12 +129,17 @@ func (l *Lab) Open(page *Page, notebook string) {
 	page.WaitFor(`(e => e && /idle/i.test(e.getAttribute("data-status") || ""))(document.querySelector(".jp-Notebook-ExecutionIndicator"))`)
 }
 
-// RunAll runs all cells and waits until the last one is done, at most longest.
-func (l *Lab) RunAll(page *Page, longest time.Duration) {
+// RunAll starts all cells.
+func (l *Lab) RunAll(page *Page) {
 	l.t.Helper()
 	page.ClickText(".lm-MenuBar-itemLabel", "Run")
 	page.ClickText(".lm-Menu-itemLabel", "Run All Cells")
 	page.WaitFor(prompts + `.some(p => p === "[*]:")`)
+}
+
+// WaitAll waits until the last cell is done, at most longest.
+func (l *Lab) WaitAll(page *Page, longest time.Duration) {
+	l.t.Helper()
 	page.WaitLong(prompts+`.every(p => p !== "[*]:")`, longest)
 }
 
