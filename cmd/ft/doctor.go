@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -208,11 +209,22 @@ func printDiagnosis(cmd *cobra.Command, d diagnosis) {
 				t.Check.Loss, t.Check.FirstStep, 1000*t.Check.Step, t.Check.TokensPerSecond)
 		}
 		if t.Plugin != "" {
-			line("", "%s", strings.TrimSpace(t.Version+"  "+t.Plugin))
+			line("", "%s%s, %s", orElse(t.Version, "plugin"), api(t.Check), t.Plugin)
 		}
 	}
 	fmt.Fprintln(out)
 	line("uses", "%s (%s)", d.Uses, strings.TrimPrefix(d.Why, d.Uses+": "))
+}
+
+// api is the version of the PJRT interface, which the backend's description has.
+func api(c *backend.Check) string {
+	if c == nil {
+		return ""
+	}
+	if v := regexp.MustCompile(`\bv\d+\.\d+`).FindString(c.Backend); v != "" {
+		return " (PJRT " + v + ")"
+	}
+	return ""
 }
 
 func (v buildInfo) module(name string) string {

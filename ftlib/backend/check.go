@@ -14,11 +14,12 @@ import (
 
 // Check is what training on a backend for about a second gave.
 type Check struct {
-	Loss            float64 `json:"loss"`  // after checkSteps steps
-	Want            float64 `json:"want"`  // the known number
-	Right           bool    `json:"right"` // Loss is Want within checkTolerance
-	FirstStep       float64 `json:"first"` // seconds, with compilation
-	Step            float64 `json:"step"`  // seconds, the median later
+	Backend         string  `json:"backend"` // as it describes itself: plugin, version of its interface, devices
+	Loss            float64 `json:"loss"`    // after checkSteps steps
+	Want            float64 `json:"want"`    // the known number
+	Right           bool    `json:"right"`   // Loss is Want within checkTolerance
+	FirstStep       float64 `json:"first"`   // seconds, with compilation
+	Step            float64 `json:"step"`    // seconds, the median later
 	TokensPerSecond float64 `json:"tokens_per_second"`
 }
 
@@ -59,7 +60,7 @@ func Try(b compute.Backend) (c Check, err error) {
 			err = fmt.Errorf("backend: training on %s: %v", b.Name(), r)
 		}
 	}()
-	c.Want = checkLoss
+	c.Backend, c.Want = b.Description(), checkLoss
 	step, err := NewExec(b, checkStep)
 	if err != nil {
 		return c, fmt.Errorf("backend: training on %s: %w", b.Name(), err)
