@@ -114,7 +114,9 @@ func (d *decodeProgram) build(flat []*Node) []*Node {
 	}
 	cond := NewClosure(g, func(g *Graph) []*Node {
 		s, f, _ := parameters(g)
-		going := LessThan(ReduceAllSum(s.done), Const(g, int32(b)))
+		// ReduceMin, which the body does not use: XLA's backend keeps one reduction of a kind
+		// too, and that of the first closure does not serve the second.
+		going := LessThan(ReduceAllMin(s.done), Const(g, int32(1)))
 		return []*Node{LogicalAnd(LessThan(s.step, f.limit), going)}
 	})
 	body := NewClosure(g, func(g *Graph) []*Node {

@@ -223,6 +223,20 @@ func (g *Generator) check(prompts [][]int32, o *Sampling) error {
 			}
 		}
 	}
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case o.Seeds != nil && len(o.Seeds) != len(prompts):
+		return fmt.Errorf("llm: %d seeds for %d prompts", len(o.Seeds), len(prompts))
+	case len(o.StopStrings) > 0 && g.o.Tokenizer == nil:
+		return errors.New("llm: stop strings need a tokenizer in GeneratorOptions")
+	}
+	return nil
+}
+
+// Validate says what of the numbers is out of range.
+func (o Sampling) Validate() error {
 	switch {
 	case o.MaxNew < 0:
 		return fmt.Errorf("llm: max_new_tokens is %d; it must be positive", o.MaxNew)
@@ -230,16 +244,12 @@ func (g *Generator) check(prompts [][]int32, o *Sampling) error {
 		return fmt.Errorf("llm: temperature is %v; it must be 0 (greedy) or positive", o.Temperature)
 	case o.TopK < 0:
 		return fmt.Errorf("llm: top_k is %d; it must be 0 (off) or positive", o.TopK)
-	case !(o.TopP > 0 && o.TopP <= 1):
-		return fmt.Errorf("llm: top_p is %v; it must be above 0 and at most 1", o.TopP)
+	case !(o.TopP >= 0 && o.TopP <= 1):
+		return fmt.Errorf("llm: top_p is %v; it must be above 0 and at most 1 (off)", o.TopP)
 	case !(o.MinP >= 0 && o.MinP <= 1):
 		return fmt.Errorf("llm: min_p is %v; it must be between 0 and 1", o.MinP)
-	case !(o.RepetitionPenalty > 0):
+	case !(o.RepetitionPenalty >= 0):
 		return fmt.Errorf("llm: repetition_penalty is %v; it must be positive", o.RepetitionPenalty)
-	case o.Seeds != nil && len(o.Seeds) != len(prompts):
-		return fmt.Errorf("llm: %d seeds for %d prompts", len(o.Seeds), len(prompts))
-	case len(o.StopStrings) > 0 && g.o.Tokenizer == nil:
-		return errors.New("llm: stop strings need a tokenizer in GeneratorOptions")
 	case slices.Contains(o.StopStrings, ""):
 		return errors.New("llm: a stop string is empty")
 	}

@@ -34,9 +34,14 @@ type LoadOptions struct {
 }
 
 // Load reads a model from a directory in Hugging Face's layout (config.json and
-// safetensors, one file or shards) or from a llama2.c .bin file. A tensor that is
+// safetensors, one file or shards), from a llama2.c .bin file, or by its name in the
+// hub's cache (see [Resolve]). A tensor that is
 // missing, left over or of the wrong shape is an error that names it.
 func Load(b compute.Backend, path string, o LoadOptions) (*Model, error) {
+	path, err := Resolve(path)
+	if err != nil {
+		return nil, err
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("llm: %w", err)
