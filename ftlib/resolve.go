@@ -41,7 +41,7 @@ func (r Run) resolve(now time.Time) Run {
 		}
 	}
 	o := &r.Optim
-	if r.LoRA != nil {
+	if r.LoRA != nil || r.Model.Adapter != "" {
 		zero(&o.LearningRate, 2e-4)
 	} else {
 		zero(&o.LearningRate, 2e-5)

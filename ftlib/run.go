@@ -74,7 +74,7 @@ type SFT struct {
 
 // Optim holds the optimizer and its schedule. Defaults are torch's AdamW.
 type Optim struct {
-	LearningRate float64  `json:"learning_rate,omitempty" yaml:"learning_rate,omitempty"`         // zero: 2e-4 with LoRA, 2e-5 without
+	LearningRate float64  `json:"learning_rate,omitempty" yaml:"learning_rate,omitempty"`         // zero: 2e-4 with LoRA or an adapter, 2e-5 without
 	Schedule     string   `json:"lr_scheduler_type,omitempty" yaml:"lr_scheduler_type,omitempty"` // "linear", "cosine", "constant"; zero: linear
 	WarmupSteps  int      `json:"warmup_steps,omitempty" yaml:"warmup_steps,omitempty"`           // zero: WarmupRatio decides
 	WarmupRatio  float64  `json:"warmup_ratio,omitempty" yaml:"warmup_ratio,omitempty"`           // of all steps; zero: none

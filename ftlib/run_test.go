@@ -258,6 +258,10 @@ func TestValidate(t *testing.T) {
 	}
 	bad := good.Clone()
 	bad.Eval.Patience, bad.Data.Split = 2, -1
+	bad.Model.Adapter, bad.LoRA = "runs/x/step-3", &LoRA{}
+	if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "lora: model.adapter brings its own") {
+		t.Errorf("an adapter and a new one: %v", err)
+	}
 	if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "there is no validation") {
 		t.Errorf("patience without validation: %v", err)
 	}
@@ -287,7 +291,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			t.Errorf("%s: %q", key, KeyDoc(key))
 		}
 	}
-	if got := KeyDoc("optim.learning_rate"); got != "zero: 2e-4 with LoRA, 2e-5 without" {
+	if got := KeyDoc("optim.learning_rate"); got != "zero: 2e-4 with LoRA or an adapter, 2e-5 without" {
 		t.Errorf("optim.learning_rate: %q", got)
 	}
 }

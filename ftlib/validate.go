@@ -39,6 +39,9 @@ func (r Run) Validate() error {
 		c.errorf("data.max_length", "1 token leaves nothing to predict")
 	}
 
+	if r.LoRA != nil && r.Model.Adapter != "" {
+		c.errorf("lora", "model.adapter brings its own rank and modules; set one of the two")
+	}
 	if l := r.LoRA; l != nil {
 		c.atLeast("lora.r", l.R, 0)
 		c.within("lora.lora_alpha", l.Alpha, 0, math.MaxFloat64)

@@ -357,6 +357,9 @@ func methodOf(r ftlib.Run) string {
 	if r.LoRA != nil {
 		return fmt.Sprintf("%s lora r=%d", r.Method.Name(), r.LoRA.R)
 	}
+	if r.Model.Adapter != "" {
+		return r.Method.Name() + " adapter"
+	}
 	return r.Method.Name()
 }
 

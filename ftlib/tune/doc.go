@@ -9,4 +9,9 @@
 // A run that was interrupted, killed or stopped goes on from its last checkpoint as
 // if nothing had happened: weights, moments, data order and metrics are equal bit
 // for bit with a run that was never stopped, on the same machine.
+//
+// [Score], [Questions] and [Match] look at a model as training would: at the tokens
+// that are trained, and at the prompts before them.
+//
+// [Loop] is the loop alone, for a Stepper of one's own.
 package tune

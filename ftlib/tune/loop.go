@@ -333,6 +333,8 @@ func (l *Loop) describe() string {
 	text := l.Run.Method.Name()
 	if lo := l.Run.LoRA; lo != nil {
 		text += fmt.Sprintf(" with LoRA r=%d", lo.R)
+	} else if l.Run.Model.Adapter != "" {
+		text += " of the adapter " + l.Run.Model.Adapter
 	} else {
 		text += " of all weights"
 	}

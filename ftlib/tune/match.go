@@ -14,6 +14,7 @@ import (
 // Match asks a model the questions of run.Data.Train (see [Questions]), greedily, and
 // counts the right answers. maxNew bounds an answer in tokens.
 func Match(ctx context.Context, run ftlib.Run, maxNew int) (eval.Matches, []string, error) {
+	run.LoRA = nil // of training
 	if err := run.Validate(); err != nil {
 		return eval.Matches{}, nil, err
 	}

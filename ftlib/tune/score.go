@@ -16,10 +16,10 @@ import (
 // train. Rows that training would refuse are left out; the warnings count them.
 // Data.Limit takes a sample.
 func Score(ctx context.Context, run ftlib.Run) (eval.Score, []string, error) {
+	run = scored(run)
 	if err := run.Validate(); err != nil {
 		return eval.Score{}, nil, err
 	}
-	run = scored(run)
 	p, err := openParts(run)
 	if err != nil {
 		return eval.Score{}, nil, err
@@ -38,7 +38,9 @@ func Score(ctx context.Context, run ftlib.Run) (eval.Score, []string, error) {
 // scored is a run whose data is only looked at.
 func scored(run ftlib.Run) ftlib.Run {
 	run = withAdapterTemplate(run)
+	run = run.Clone()
 	run.LoRA, run.Data.Validation, run.Data.Split, run.Data.Insist, run.Data.Packing = nil, "", -1, true, false
+	run.Eval.Patience = 0
 	return run.Resolve()
 }
 
