@@ -112,7 +112,8 @@ func (l *Lab) tail() string {
 }
 
 // Open copies a notebook into the server's folder and opens it on the page, with the
-// side bar closed, and waits for its kernel.
+// side bar closed. Its kernel may still be starting: JupyterLab keeps what is to be run
+// until it is there.
 func (l *Lab) Open(page *Page, notebook string) {
 	l.t.Helper()
 	data, err := os.ReadFile(notebook)
@@ -126,7 +127,6 @@ func (l *Lab) Open(page *Page, notebook string) {
 	page.Go(l.addr + "/lab/tree/notebooks/" + name + "?reset")
 	page.WaitFor(`document.querySelector(".jp-Notebook .jp-Cell") && !document.querySelector(".jp-Spinner")`)
 	page.Click(`.jp-SideBar .lm-TabBar-tab[data-id="filebrowser"]`) // closes the list of files
-	page.WaitFor(`(e => e && /idle/i.test(e.getAttribute("data-status") || ""))(document.querySelector(".jp-Notebook-ExecutionIndicator"))`)
 }
 
 // RunAll starts all cells.

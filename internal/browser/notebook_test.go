@@ -30,15 +30,14 @@ func TestQuickstartInJupyterLab(t *testing.T) {
 	page := browser.Open(t)
 	lab := browser.StartLab(t, root)
 	lab.Open(page, notebook)
-	shot(t, page, "opened")
+	shot(t, page, "opened", "0")
 	lab.RunAll(page)
 
 	// While the run goes on, its chart moves.
 	const charts = `document.querySelectorAll(".ftlab-chart")`
 	page.WaitLong(charts+`[0]?.querySelector("canvas")`, 5*time.Minute)
-	page.Eval(charts+`[0].closest(".jp-Cell").scrollIntoView({block: "start"})`, nil)
 	page.WaitLong(`(p => p && p.value >= 0.8 * p.max)(document.querySelector(".jp-OutputArea progress"))`, 5*time.Minute)
-	shot(t, page, "live")
+	shot(t, page, "live", charts+`[0].scrollIntoView({block: "end"})`)
 
 	lab.WaitAll(page, 10*time.Minute)
 	for _, e := range lab.Errors(page) {
@@ -51,7 +50,14 @@ func TestQuickstartInJupyterLab(t *testing.T) {
 	if pixels, colours := page.Ink(".ftlab-chart"); pixels < 10_000 || colours < 30 {
 		t.Errorf("the charts have %d pixels in %d colours", pixels, colours)
 	}
-	shot(t, page, "whole")
+	shot(t, page, "whole", "0")
+
+	// No output is wider than its place: what is cut off there, nobody sees.
+	var wide []string
+	page.Eval(`[...document.querySelectorAll(".jp-RenderedHTMLCommon")].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 80))`, &wide)
+	for _, w := range wide {
+		t.Errorf("wider than the window: %q", w)
+	}
 
 	if runs, _ := filepath.Glob(filepath.Join(lab.Dir(), "runs", "*", "run.yaml")); len(runs) == 0 {
 		t.Error("no run was saved beside the notebook")
@@ -64,11 +70,18 @@ func TestQuickstartInJupyterLab(t *testing.T) {
 	}
 }
 
-// shot saves what the window shows, where somebody wants to look at it.
-func shot(t *testing.T, page *browser.Page, name string) {
+// shot saves what the window shows, where somebody wants to look at it. The scroll
+// expression is evaluated more than once: JupyterLab moves the window when a cell
+// changes its height.
+func shot(t *testing.T, page *browser.Page, name, scroll string) {
 	t.Helper()
-	if dir := os.Getenv("FTLAB_SHOTS"); dir != "" {
-		time.Sleep(time.Second) // fades end
-		page.Save(filepath.Join(dir, "quickstart_"+name+".png"))
+	dir := os.Getenv("FTLAB_SHOTS")
+	if dir == "" {
+		return
 	}
+	for range 4 {
+		time.Sleep(200 * time.Millisecond) // fades end
+		page.Eval("("+scroll+"\n)", nil)
+	}
+	page.Save(filepath.Join(dir, "quickstart_"+name+".png"))
 }

@@ -44,7 +44,7 @@ func (v tokens) HTML() (string, error) {
 		if !known {
 			style = styles[corpus.TokenContext]
 		}
-		fmt.Fprintf(&b, `<span title="%d %s, %s" style="%s;border-radius:3px;margin-right:1px;padding:.1em 0;white-space:pre-wrap">%s</span>`,
+		fmt.Fprintf(&b, `<span title="%d %s, %s" style="%s;border-radius:3px;margin-right:1px;padding:.1em 0;white-space:pre-wrap">%s</span><wbr>`,
 			t.ID, html.EscapeString(fmt.Sprintf("%q", t.Text)), html.EscapeString(string(t.State)), style, visible(t.Text))
 		b.WriteString(strings.Repeat("<br>", strings.Count(t.Text, "\n")))
 	}
