@@ -120,10 +120,10 @@ func (l *LiveChart) status() (page, text string) {
 		page = fmt.Sprintf(`<progress value="%d" max="%d" style="width:12em;vertical-align:middle"></progress> `, s.step, s.steps)
 	}
 	if s.loss != nil {
-		parts = append(parts, fmt.Sprintf("loss %.3f", *s.loss))
+		parts = append(parts, "loss " + nats(*s.loss))
 	}
 	if s.eval != nil {
-		parts = append(parts, fmt.Sprintf("validation %.3f", *s.eval))
+		parts = append(parts, "validation " + nats(*s.eval))
 	}
 	if s.speed > 0 {
 		parts = append(parts, thousands(int(s.speed))+" tokens/s")
@@ -148,9 +148,9 @@ func (l *LiveChart) summary() (page, text string) {
 		parts = append(parts, fmt.Sprintf("done: %d steps in %s", s.step, duration(s.time)))
 	}
 	if s.firstEval != nil && s.eval != nil {
-		parts = append(parts, fmt.Sprintf("validation loss %.3f → %.3f", *s.firstEval, *s.eval))
+		parts = append(parts, fmt.Sprintf("validation loss %s → %s", nats(*s.firstEval), nats(*s.eval)))
 	} else if s.firstLoss != nil && s.loss != nil {
-		parts = append(parts, fmt.Sprintf("loss %.3f → %.3f", *s.firstLoss, *s.loss))
+		parts = append(parts, fmt.Sprintf("loss %s → %s", nats(*s.firstLoss), nats(*s.loss)))
 	}
 	if s.speed > 0 {
 		parts = append(parts, thousands(int(s.speed))+" tokens/s")
@@ -243,6 +243,14 @@ func (l *LiveChart) print(e ftlib.Event) {
 		_, text := l.status()
 		printPlain(text)
 	}
+}
+
+// nats writes a loss: three decimals, or two digits of a small one.
+func nats(v float64) string {
+	if v < 0.01 {
+		return fmt.Sprintf("%.2g", v)
+	}
+	return fmt.Sprintf("%.3f", v)
 }
 
 func duration(d time.Duration) string {
