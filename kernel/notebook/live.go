@@ -120,10 +120,10 @@ func (l *LiveChart) status() (page, text string) {
 		page = fmt.Sprintf(`<progress value="%d" max="%d" style="width:12em;vertical-align:middle"></progress> `, s.step, s.steps)
 	}
 	if s.loss != nil {
-		parts = append(parts, "loss " + nats(*s.loss))
+		parts = append(parts, "loss "+nats(*s.loss))
 	}
 	if s.eval != nil {
-		parts = append(parts, "validation " + nats(*s.eval))
+		parts = append(parts, "validation "+nats(*s.eval))
 	}
 	if s.speed > 0 {
 		parts = append(parts, thousands(int(s.speed))+" tokens/s")
