@@ -57,7 +57,7 @@ func fineTunes(o options, rounds int) (ours, peer, ourPeak, peerPeak []float64, 
 		if err := os.WriteFile(spec, []byte(yaml), 0o644); err != nil {
 			return nil, nil, nil, nil, err
 		}
-		s, p, err := whole(`"type":"step"`, nil, o.ft, "train", spec, "--json")
+		s, p, err := whole("step 1/5", nil, o.ft, "train", spec)
 		if err != nil {
 			return nil, nil, nil, nil, err
 		}
