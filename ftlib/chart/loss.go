@@ -94,8 +94,10 @@ func (f *Figure) single(c Curve) {
 		f.add(eval, Series{ID: "eval", Name: "validation", Style: Marked, Color: 1,
 			Help: "Loss on rows that are not trained on. When it rises while training loss falls, the model overfits."})
 		step, best := eval.lowest()
-		f.Subtitle = fmt.Sprintf("validation %s → %s, best %s at step %g",
-			digits(eval.y[0]), digits(eval.y[len(eval.y)-1]), digits(best), step)
+		f.Subtitle = fmt.Sprintf("validation %s at step %g", digits(best), step)
+		if n := len(eval.y); n > 1 {
+			f.Subtitle = fmt.Sprintf("validation %s → %s, best %s at step %g", digits(eval.y[0]), digits(eval.y[n-1]), digits(best), step)
+		}
 	}
 	if len(lr.x) > 0 {
 		f.Y = append(f.Y, Axis{Name: "learning rate", Zero: true})
