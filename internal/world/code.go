@@ -116,7 +116,7 @@ func chain(s *source) body {
 }
 
 func choose(s *source) body {
-	k, word, sign := s.between(2, 20), "larger", ">"
+	k, word, sign := s.between(2, 20)+s.extra(), "larger", ">"
 	if s.chance(0.5) {
 		word, sign = "smaller", "<"
 	}
@@ -135,9 +135,13 @@ func choose(s *source) body {
 func divisible(s *source) body {
 	k := s.between(2, 9)
 	r := s.n(k)
-	return body{"x int", "bool", fmt.Sprintf("says whether dividing x by %d leaves %d", k, r),
-		fmt.Sprintf("The remainder of x and %d must be %d.", k, r), []string{fmt.Sprintf("return x%%%d == %d", k, r)},
-		func(a ...any) any { return a[0].(int)%k == r }, oneInt}
+	x, expr, n := "x", "x", s.extra()
+	if n > 0 {
+		x, expr = fmt.Sprintf("x plus %d", n), fmt.Sprintf("(x+%d)", n)
+	}
+	return body{"x int", "bool", fmt.Sprintf("says whether dividing %s by %d leaves %d", x, k, r),
+		fmt.Sprintf("The remainder of %s and %d must be %d.", x, k, r), []string{fmt.Sprintf("return %s%%%d == %d", expr, k, r)},
+		func(a ...any) any { return (a[0].(int)+n)%k == r }, oneInt}
 }
 
 // condition is a test of a number n that several families use.
@@ -156,13 +160,23 @@ func condition(s *source) (text, expr string, holds func(int) bool) {
 	}
 }
 
+// plus writes what is added at the end, if anything.
+func plus(n int) (task, reason string) {
+	if n == 0 {
+		return "", ""
+	}
+	return fmt.Sprintf(", plus %d", n), fmt.Sprintf(" Start at %d.", n)
+}
+
 func count(s *source) body {
 	text, expr, holds := condition(s)
-	return body{"list []int", "int", "counts the numbers in list that are " + text,
-		"Go through the list and add 1 for every number that is " + text + ".",
-		[]string{"c := 0", "for _, n := range list {", "\tif " + expr + " {", "\t\tc++", "\t}", "}", "return c"},
+	n := s.extra()
+	more, begin := plus(n)
+	return body{"list []int", "int", "counts the numbers in list that are " + text + more,
+		"Go through the list and add 1 for every number that is " + text + "." + begin,
+		[]string{fmt.Sprintf("c := %d", n), "for _, n := range list {", "\tif " + expr + " {", "\t\tc++", "\t}", "}", "return c"},
 		func(a ...any) any {
-			c := 0
+			c := n
 			for _, n := range a[0].([]int) {
 				if holds(n) {
 					c++
@@ -174,11 +188,13 @@ func count(s *source) body {
 
 func total(s *source) body {
 	text, expr, holds := condition(s)
-	return body{"list []int", "int", "adds up the numbers in list that are " + text,
-		"Go through the list and add every number that is " + text + ".",
-		[]string{"t := 0", "for _, n := range list {", "\tif " + expr + " {", "\t\tt += n", "\t}", "}", "return t"},
+	n := s.extra()
+	more, begin := plus(n)
+	return body{"list []int", "int", "adds up the numbers in list that are " + text + more,
+		"Go through the list and add every number that is " + text + "." + begin,
+		[]string{fmt.Sprintf("t := %d", n), "for _, n := range list {", "\tif " + expr + " {", "\t\tt += n", "\t}", "}", "return t"},
 		func(a ...any) any {
-			t := 0
+			t := n
 			for _, n := range a[0].([]int) {
 				if holds(n) {
 					t += n
@@ -198,12 +214,13 @@ func bounds(s *source) body {
 }
 
 func multiples(s *source) body {
-	k, from := s.between(2, 9), s.between(1, 9)
-	return body{"x int", "int", fmt.Sprintf("adds up the numbers from %d to x that are divisible by %d", from, k),
-		fmt.Sprintf("Go from %d to x and add every number that %d divides.", from, k),
-		[]string{"t := 0", fmt.Sprintf("for n := %d; n <= x; n++ {", from), fmt.Sprintf("\tif n%%%d == 0 {", k), "\t\tt += n", "\t}", "}", "return t"},
+	k, from, plusN := s.between(2, 9), s.between(1, 9), s.extra()
+	more, begin := plus(plusN)
+	return body{"x int", "int", fmt.Sprintf("adds up the numbers from %d to x that are divisible by %d", from, k) + more,
+		fmt.Sprintf("Go from %d to x and add every number that %d divides.", from, k) + begin,
+		[]string{fmt.Sprintf("t := %d", plusN), fmt.Sprintf("for n := %d; n <= x; n++ {", from), fmt.Sprintf("\tif n%%%d == 0 {", k), "\t\tt += n", "\t}", "}", "return t"},
 		func(a ...any) any {
-			t := 0
+			t := plusN
 			for n := from; n <= a[0].(int); n++ {
 				if n%k == 0 {
 					t += n
@@ -214,7 +231,7 @@ func multiples(s *source) body {
 }
 
 func mapped(s *source) body {
-	k, m := s.between(2, 9), s.between(1, 20)
+	k, m := s.between(2, 9), s.between(1, 20)+s.extra()
 	return body{"list []int", "[]int", fmt.Sprintf("returns a new list with every number of list multiplied by %d, plus %d", k, m),
 		fmt.Sprintf("Make a new list and put n * %d + %d into it for every n.", k, m),
 		[]string{"out := []int{}", "for _, n := range list {", fmt.Sprintf("\tout = append(out, n*%d+%d)", k, m), "}", "return out"},
@@ -228,7 +245,7 @@ func mapped(s *source) body {
 }
 
 func letters(s *source) body {
-	c, k := string(pick(s, []byte("aeiobnprst"))), s.between(0, 9)
+	c, k := string(pick(s, []byte("aeiobnprst"))), s.between(0, 9)+s.extra()
 	return body{"s string", "int", fmt.Sprintf("counts how often the letter %s is in s and adds %d", c, k),
 		fmt.Sprintf("Start at %d, go through s and add 1 for every %s.", k, c),
 		[]string{fmt.Sprintf("c := %d", k), "for _, r := range s {", fmt.Sprintf("\tif r == '%s' {", c), "\t\tc++", "\t}", "}", "return c"},
@@ -237,8 +254,15 @@ func letters(s *source) body {
 
 func repeat(s *source) body {
 	k, between := s.between(2, 6), pick(s, []string{"-", "+", "/", ".", "_", "x"})
-	return body{"s string", "string", fmt.Sprintf("returns s repeated %d times with %s after each", k, between),
-		fmt.Sprintf("Put s and %s together, %d times.", between, k),
-		[]string{"out := \"\"", fmt.Sprintf("for range %d {", k), fmt.Sprintf("\tout += s + \"%s\"", between), "}", "return out"},
-		func(a ...any) any { return strings.Repeat(a[0].(string)+between, k) }, oneWord}
+	end, task, reason := "", "", ""
+	if n := s.extra(); n > 0 {
+		end, task, reason = fmt.Sprint(n), fmt.Sprintf(" and %d at the end", n), fmt.Sprintf(" Put %d at the end.", n)
+	}
+	lines := []string{"out := \"\"", fmt.Sprintf("for range %d {", k), fmt.Sprintf("\tout += s + \"%s\"", between), "}", "return out"}
+	if end != "" {
+		lines[4] += fmt.Sprintf(" + %q", end)
+	}
+	return body{"s string", "string", fmt.Sprintf("returns s repeated %d times with %s after each", k, between) + task,
+		fmt.Sprintf("Put s and %s together, %d times.", between, k) + reason, lines,
+		func(a ...any) any { return strings.Repeat(a[0].(string)+between, k) + end }, oneWord}
 }

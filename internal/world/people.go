@@ -15,6 +15,8 @@ var (
 	towns   = strings.Fields("Oakville Milltown Riverton Stonebridge Lakeside Hillford Greenport Sandbay")
 	jobs    = strings.Fields("baker teacher doctor farmer painter sailor driver singer")
 	pets    = strings.Fields("cat dog parrot rabbit horse turtle")
+	dishes  = []string{"apple soup", "bean stew", "fish pie", "carrot cake", "rice salad", "onion bread", "potato curry", "lemon tart"}
+	needs   = [][3]string{{"apples", "milk", "butter"}, {"beans", "onions", "pepper"}, {"fish", "flour", "butter"}, {"carrots", "flour", "eggs"}, {"rice", "beans", "lemon"}, {"onions", "flour", "salt"}, {"potatoes", "rice", "pepper"}, {"lemons", "eggs", "butter"}} // of the dishes, in order
 	colours = strings.Fields("red blue green yellow white black")
 )
 
@@ -40,23 +42,13 @@ type World struct {
 
 // New makes the world of a seed.
 func New(seed uint64) *World {
-	w := &World{Seed: seed, Foods: []Food{
-		{"apple soup", [3]string{"apples", "milk", "butter"}, 0},
-		{"bean stew", [3]string{"beans", "onions", "pepper"}, 0},
-		{"fish pie", [3]string{"fish", "flour", "butter"}, 0},
-		{"carrot cake", [3]string{"carrots", "flour", "eggs"}, 0},
-		{"rice salad", [3]string{"rice", "beans", "lemon"}, 0},
-		{"onion bread", [3]string{"onions", "flour", "salt"}, 0},
-		{"potato curry", [3]string{"potatoes", "rice", "pepper"}, 0},
-		{"lemon tart", [3]string{"lemons", "eggs", "butter"}, 0},
-	}}
+	w := &World{Seed: seed}
+	for i, dish := range dishes {
+		w.Foods = append(w.Foods, Food{Name: dish, Needs: needs[i]})
+	}
 	s := newSource(seed, "facts")
 	for i := range w.Foods {
 		w.Foods[i].Minutes = pick(s, []int{10, 15, 20, 25, 30, 40})
-	}
-	dishes := make([]string, len(w.Foods))
-	for i, f := range w.Foods {
-		dishes[i] = f.Name
 	}
 	// Dealt out like cards, so that no town is empty and no answer is much more
 	// frequent than the others.
@@ -106,6 +98,9 @@ var sayings = [attributes]string{"%s lives in %s.", "%s is a %s.", "%s has a %s.
 // say is the fact as a sentence.
 func (p Person) say(a attribute) string { return fmt.Sprintf(sayings[a], p.Name, p.value(a)) }
 
+// again is the fact as a sentence about somebody who was named before.
+func (p Person) again(a attribute) string { return p.pronoun() + strings.TrimPrefix(p.say(a), p.Name) }
+
 var askings = [attributes][]string{
 	{"Where does %s live?", "In which town does %s live?", "What is the home town of %s?"},
 	{"What is the job of %s?", "What does %s do for work?", "Which job does %s have?"},
@@ -113,6 +108,20 @@ var askings = [attributes][]string{
 	{"What does %s like to eat?", "Which food does %s like best?", "What is the favourite food of %s?"},
 	{"Which colour is the house of %s?", "What colour is the house of %s?", "In which colour is the house of %s painted?"},
 }
+
+// askingsApart are the wordings in which the questions about two people have few
+// phrases in common, so that two questions of a data set look different.
+var askingsApart = func() (out [attributes][]string) {
+	for a, list := range askings {
+		for _, q := range list {
+			if !strings.Contains(q, " of %s") {
+				out[a] = append(out[a], q)
+			}
+		}
+	}
+	out[colour] = []string{"What colour did %s paint the house?", "Which colour has the house where %s lives?"}
+	return out
+}()
 
 // Exchange is a question, the plain sentence that answers it, and the words
 // that an answer cannot be right without.
@@ -123,7 +132,11 @@ func (w *World) fact(s *source) Exchange {
 }
 
 func (p Person) exchange(a attribute, s *source) Exchange {
-	return Exchange{fmt.Sprintf(pick(s, askings[a]), p.Name), p.say(a), p.value(a)}
+	ask := askings[a]
+	if s.rows {
+		ask = askingsApart[a]
+	}
+	return Exchange{fmt.Sprintf(pick(s, ask), p.Name), p.say(a), p.value(a)}
 }
 
 // Facts asks for every fact about every person once, in the first wording: what a
@@ -138,14 +151,16 @@ func (w *World) Facts() []Exchange {
 	return out
 }
 
+// The two things to know about a dish, asked in three ways each.
+var needing = []string{"What do I need for %s?", "Which things go into %s?", "What is in %s?"}
+var lasting = []string{"How long do I cook %s?", "How many minutes does %s take?", "For how long must %s cook?"}
+
 func (w *World) cooking(s *source) Exchange {
 	f := pick(s, w.Foods)
 	if s.chance(0.5) {
-		ask := pick(s, []string{"What do I need for %s?", "Which things go into %s?", "What is in %s?"})
-		return Exchange{fmt.Sprintf(ask, f.Name), "You need " + f.list() + ".", f.list()}
+		return Exchange{fmt.Sprintf(pick(s, needing), f.Name), "You need " + f.list() + ".", f.list()}
 	}
-	ask := pick(s, []string{"How long do I cook %s?", "How many minutes does %s take?", "For how long must %s cook?"})
-	return Exchange{fmt.Sprintf(ask, f.Name), fmt.Sprintf("Cook it for %d minutes.", f.Minutes), fmt.Sprint(f.Minutes)}
+	return Exchange{fmt.Sprintf(pick(s, lasting), f.Name), fmt.Sprintf("Cook it for %d minutes.", f.Minutes), fmt.Sprint(f.Minutes)}
 }
 
 func (f Food) list() string { return fmt.Sprintf("%s, %s and %s", f.Needs[0], f.Needs[1], f.Needs[2]) }
@@ -155,11 +170,11 @@ func (w *World) bio(s *source) string {
 	p := pick(s, w.People)
 	out := make([]string, 0, attributes)
 	for i, a := range sample(s, []attribute{town, job, pet, food, colour}, s.between(2, int(attributes))) {
-		t := p.say(a)
-		if i > 0 {
-			t = p.pronoun() + strings.TrimPrefix(t, p.Name)
+		if i == 0 {
+			out = append(out, p.say(a))
+		} else {
+			out = append(out, p.again(a))
 		}
-		out = append(out, t)
 	}
 	return strings.Join(out, " ")
 }

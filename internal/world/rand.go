@@ -9,14 +9,34 @@ import (
 // source draws everything that is random. It uses only the raw output of PCG,
 // which the standard library fixes for all time, so that a seed keeps its meaning
 // when the library changes how it makes ranges and shuffles.
-type source struct{ pcg *rand.PCG }
+type source struct {
+	pcg *rand.PCG
+	// rows is set while rows of a data set are drawn. They ask in fewer wordings and
+	// with more numbers than the pretraining text does, so that two rows are not alike.
+	rows bool
+}
 
 // newSource gives each stream of a seed numbers of its own: a data set that
 // grows does not change another one.
 func newSource(seed uint64, stream string) *source {
 	h := fnv.New64a()
 	h.Write([]byte(stream))
-	return &source{rand.NewPCG(seed, h.Sum64())}
+	return &source{pcg: rand.NewPCG(seed, h.Sum64())}
+}
+
+// newRows is newSource for a data set.
+func newRows(seed uint64, name string) *source {
+	s := newSource(seed, name)
+	s.rows = true
+	return s
+}
+
+// extra is a further number in a row of a data set, 0 elsewhere.
+func (s *source) extra() int {
+	if !s.rows {
+		return 0
+	}
+	return s.between(1, 900)
 }
 
 // n is a number from 0 to k-1.

@@ -80,8 +80,8 @@ type Count struct{ Train, Validation int }
 // Split is a data set in its two parts.
 type Split[T any] struct{ Train, Validation []T }
 
-// Alike is the similarity from which on two rows count as nearly the same here; see
-// [Similarity]. No training row is that near to a validation row.
+// Alike is the share of common phrases (runs of three words) from which on two rows that
+// are about the same count as nearly the same. No training row is that near to a validation row.
 // It is well below what ft data check warns of, which estimates.
 const Alike = 0.55
 
@@ -94,23 +94,36 @@ func Reserved(text string) bool {
 	return h.Sum64()%8 == 0
 }
 
+func (r ReviewRow) ask() string { return r.Review }
+func (r MathRow) ask() string   { return r.Question }
+func (r StepsRow) ask() string  { return r.Problem }
+func (r CodeRow) ask() string   { return r.Problem }
+
+// by reserves rows by their text.
+func by[T any](ask func(T) string) func(T) bool { return func(r T) bool { return Reserved(ask(r)) } }
+
 // split draws rows until both parts are full. The i-th row of a part is asked
-// for with its number, so that a maker can keep a balance. What a row asks decides
-// which part it may be in; a row that was there before is refused, and so is a
-// training row that is near to a validation row.
-func split[T any](s *source, c Count, make func(s *source, i int) T, ask, near func(T) string) Split[T] {
+// for with its number, so that a maker can keep a balance. held says of a row, by
+// what it asks, whether it is for validation; a training row is refused when it asks nearly what a
+// validation row asks. No row is there twice; where repeat is set, two rows may ask the
+// same and answer differently.
+func split[T any](s *source, c Count, repeat bool, make func(s *source, i int) T, ask func(T) string, held func(T) bool) Split[T] {
 	validation, seen := newCatalogue(), map[string]bool{}
 	draw := func(n int, reserved bool) []T {
 		var out []T
 		for len(out) < n {
 			r := make(s, len(out))
-			all := fmt.Sprintf("%#v", r)
-			if Reserved(ask(r)) != reserved || seen[all] || !reserved && validation.nearest(near(r)) >= Alike {
+			q := ask(r)
+			key := q
+			if repeat {
+				key = fmt.Sprintf("%#v", r)
+			}
+			if held(r) != reserved || seen[key] || !reserved && validation.nearest(q) >= Alike {
 				continue
 			}
-			seen[all] = true
+			seen[key] = true
 			if reserved {
-				validation.add(near(r))
+				validation.add(q)
 			}
 			out = append(out, r)
 		}
@@ -128,10 +141,10 @@ const SentimentQuestion = "Is this review positive or negative? "
 
 // Reviews is the data set of film reviews; as many are positive as negative.
 func (w *World) Reviews() Split[ReviewRow] {
-	return split(newSource(w.Seed, "reviews"), Counts.Reviews, func(s *source, i int) ReviewRow {
+	return split(newRows(w.Seed, "reviews"), Counts.Reviews, false, func(s *source, i int) ReviewRow {
 		r := review(s, i%2 == 0)
 		return ReviewRow{SentimentQuestion + r.Text, " " + r.Sentiment(), r.Text}
-	}, func(r ReviewRow) string { return r.Review }, func(r ReviewRow) string { return r.Review })
+	}, ReviewRow.ask, by(ReviewRow.ask))
 }
 
 var manners = []struct {
@@ -140,23 +153,33 @@ var manners = []struct {
 }{
 	{"", func(_ *source, a string) string { return a }},
 	{"", func(_ *source, a string) string { return a }},
-	{"You are a polite helper.", polite},
-	{"You are in a bad mood.", curt},
+	{"Be polite.", polite},
+	{"Be curt.", curt},
 }
 
 // Chat is the data set of conversations. A system message, where there is one,
 // sets the tone of the answers.
 func (w *World) Chat() Split[ChatRow] {
-	return split(newSource(w.Seed, "chat"), Counts.Chat, func(s *source, i int) ChatRow {
+	return split(newRows(w.Seed, "chat"), Counts.Chat, true, func(s *source, i int) ChatRow {
 		return ChatRow{w.conversation(s, 1+i%3)}
-	}, ChatRow.asked, ChatRow.asked)
+	}, ChatRow.matter, by(ChatRow.matter))
 }
 
-// asked is the conversation up to the last answer.
-func (r ChatRow) asked() string {
+// matter is what the user wants to know in a conversation, without what is only
+// manner: the system message, greetings, "please".
+func (r ChatRow) matter() string {
 	var out []string
-	for _, m := range r.Messages[:len(r.Messages)-1] {
-		out = append(out, m.Content)
+	for _, m := range r.Messages {
+		if m.Role != "user" || strings.Contains(m.Content, " I have questions about ") {
+			continue
+		}
+		text := m.Content
+		for _, p := range prefaces {
+			if p != "" {
+				text = strings.TrimPrefix(text, p)
+			}
+		}
+		out = append(out, text)
 	}
 	return strings.Join(out, "\n")
 }
@@ -168,68 +191,108 @@ func (w *World) conversation(s *source, turns int) []Message {
 		out = append(out, Message{"system", manner.system})
 	}
 	say := func(q, a string) { out = append(out, Message{"user", q}, Message{"assistant", a}) }
+	about, recipes := pick(s, w.People), 0.2
+	person := 0.35 // the chance that the next question is about a person
 	if turns > 1 && s.chance(0.2) {
-		p := pick(s, w.People)
-		say(pick(s, []string{"Hello!", "Good morning!", "Hi there!"})+" I have questions about "+p.Name+".", "Hello! What do you want to know about "+p.Name+"?")
+		say(pick(s, []string{"Hello!", "Good morning!", "Hi there!"})+" I have questions about "+about.Name+".", "Hello! What do you want to know about "+about.Name+"?")
 		turns--
+		person = 1e9
 	}
-	// After a question about a person the next one may say "he" or "she" for the name.
-	recipes := 0.2
 	for turns > 0 {
 		turns--
-		switch s.share([]float64{0.35, recipes, 0.1, 0.35}) {
+		switch s.share([]float64{0.35, recipes, 0.1, person}) {
 		case 0:
 			e := w.exchange(s)
 			say(preface(s)+e.Question, manner.answer(s, e.Answer))
 		case 1:
 			recipes = 0 // two would be longer than ft-tiny can read
 			f := pick(s, w.Foods)
-			say(pick(s, []string{"Give me a recipe for %s.", "Tell me how to make %s.", "Do you know a recipe for %s?"}), w.recipe(s, f))
-			last := &out[len(out)-2]
-			last.Content = fmt.Sprintf(last.Content, f.Name)
+			say(fmt.Sprintf(pick(s, []string{"Give me a recipe for %s.", "Tell me how to make %s.", "Do you know a recipe for %s?"}), f.Name), w.recipe(s, f))
 		case 2:
-			p := pick(s, w.People)
 			a := sample(s, []attribute{town, job, pet, food, colour}, 3)
-			say("Tell me about "+p.Name+".", manner.answer(s, p.say(a[0])+" "+p.pronoun()+strings.TrimPrefix(p.say(a[1]), p.Name)+" "+p.pronoun()+strings.TrimPrefix(p.say(a[2]), p.Name)))
+			say("Tell me about "+about.Name+".", manner.answer(s, about.say(a[0])+" "+about.again(a[1])+" "+about.again(a[2])))
 		default:
-			p := pick(s, w.People)
 			a := sample(s, []attribute{town, job, pet, food, colour}, 2)
-			say(preface(s)+p.exchange(a[0], s).Question, manner.answer(s, p.say(a[0])))
-			if turns > 0 {
+			say(preface(s)+about.exchange(a[0], s).Question, manner.answer(s, about.say(a[0])))
+			if turns > 0 { // the next question may say "he" or "she" for the name
 				turns--
-				follow := Person{Name: strings.ToLower(p.pronoun())}.exchange(a[1], s).Question
-				follow = strings.NewReplacer(" of he?", " of him?", " of she?", " of her?", "house of he ", "house of him ", "house of she ", "house of her ").Replace(follow)
-				say("And "+strings.ToLower(follow[:1])+follow[1:], manner.answer(s, p.pronoun()+strings.TrimPrefix(p.say(a[1]), p.Name)))
+				q := Person{Name: strings.ToLower(about.pronoun())}.exchange(a[1], s).Question
+				say("And "+strings.ToLower(q[:1])+q[1:], manner.answer(s, about.again(a[1])))
 			}
 		}
+		about, person = pick(s, w.People), 0.35
 	}
 	return out
 }
 
-// preface is what one may say before a question.
-func preface(s *source) string {
-	return pick(s, []string{"", "", "I have a question. ", "Excuse me. ", "Please tell me. ", "Can you help me? "})
-}
+// prefaces are what one may say before a question.
+var prefaces = []string{"", "", "", "Excuse me. ", "Please tell me. "}
+
+func preface(s *source) string { return pick(s, prefaces) }
 
 // Preferences is the data set of polite and curt answers to the same questions.
 func (w *World) Preferences() Split[PreferenceRow] {
-	return split(newSource(w.Seed, "preferences"), Counts.Preferences, func(s *source, _ int) PreferenceRow {
+	return split(newRows(w.Seed, "preferences"), Counts.Preferences, true, func(s *source, _ int) PreferenceRow {
 		e := w.exchange(s)
 		return PreferenceRow{e.Question, " " + polite(s, e.Answer), " " + curt(s, e.Answer)}
-	}, PreferenceRow.matter, PreferenceRow.matter)
+	}, PreferenceRow.matter, PreferenceRow.held)
 }
 
 var digits = regexp.MustCompile(`\d+`)
 
-// matter is what the question is about. For a sum that is its two numbers: 5 + 12, 12
-// - 5 and "how much is" for "what is" all count as one question.
+// matter is what the question is about, in whatever words it is asked: the two numbers
+// of a sum (5 + 12 and 12 - 5 count as one), or a person or dish and what is asked of it.
 func (r PreferenceRow) matter() string {
-	numbers := digits.FindAllString(r.Prompt, -1)
-	if len(numbers) == 0 {
-		return r.Prompt
+	if numbers := digits.FindAllString(r.Prompt, -1); len(numbers) > 0 {
+		slices.Sort(numbers)
+		return strings.Join(numbers, " ")
 	}
-	slices.Sort(numbers)
-	return strings.Join(numbers, " ")
+	about, kind := r.subject()
+	return fmt.Sprintf("%s %d", about, kind)
+}
+
+// held keeps one matter in eight for validation. Sums are many, and their hash
+// decides; facts are few, and are dealt out so that each kind of question is kept.
+func (r PreferenceRow) held() bool {
+	about, kind := r.subject()
+	for i, name := range names {
+		if name == about {
+			return (i+3*kind)%8 == 0
+		}
+	}
+	for i, dish := range dishes {
+		if dish == about {
+			return (i+4*kind)%8 == 0
+		}
+	}
+	return Reserved(r.matter())
+}
+
+// subject finds the person or dish that a question is about and which thing is asked;
+// "" for a sum.
+func (r PreferenceRow) subject() (about string, kind int) {
+	asks := func(name string, kinds ...[]string) bool {
+		for k, list := range kinds {
+			for _, q := range list {
+				if r.Prompt == fmt.Sprintf(q, name) {
+					about, kind = name, k
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for _, name := range names {
+		if asks(name, askingsApart[:]...) {
+			return about, kind
+		}
+	}
+	for _, f := range dishes {
+		if asks(f, needing, lasting) {
+			return about, kind
+		}
+	}
+	return "", 0
 }
 
 // lengths is the number of steps of the i-th problem: half have two, a quarter one
@@ -238,15 +301,15 @@ func lengths(i int) int { return [4]int{2, 1, 2, 3}[i%4] }
 
 // Math is the data set of word problems with right solutions.
 func (w *World) Math() Split[MathRow] {
-	return split(newSource(w.Seed, "math"), Counts.Math, func(s *source, i int) MathRow {
+	return split(newRows(w.Seed, "math"), Counts.Math, false, func(s *source, i int) MathRow {
 		p := problem(s, lengths(i))
 		return MathRow{p.Text, p.Solution().Rationale(), fmt.Sprint(p.Answer)}
-	}, func(r MathRow) string { return r.Question }, func(r MathRow) string { return r.Question })
+	}, MathRow.ask, by(MathRow.ask))
 }
 
 // Steps is the data set of pupils' solutions with a mark for every step.
 func (w *World) Steps() Split[StepsRow] {
-	return split(newSource(w.Seed, "steps"), Counts.Steps, func(s *source, i int) StepsRow {
+	return split(newRows(w.Seed, "steps"), Counts.Steps, false, func(s *source, i int) StepsRow {
 		p := problem(s, lengths(i))
 		sol := Marked.draw(s).solve(s, p)
 		r := StepsRow{Problem: p.Text, FinalAnswer: fmt.Sprint(sol.Answer)}
@@ -261,21 +324,13 @@ func (w *World) Steps() Split[StepsRow] {
 			r.Steps = append(r.Steps, m)
 		}
 		return r
-	}, func(r StepsRow) string { return r.Problem }, func(r StepsRow) string { return r.Problem })
+	}, StepsRow.ask, by(StepsRow.ask))
 }
 
 // Code is the data set of small Go functions.
 func (w *World) Code() Split[CodeRow] {
-	return split(newSource(w.Seed, "code"), Counts.Code, func(s *source, _ int) CodeRow {
+	return split(newRows(w.Seed, "code"), Counts.Code, false, func(s *source, _ int) CodeRow {
 		p := program(s)
 		return CodeRow(p)
-	}, func(r CodeRow) string { return r.Problem }, func(r CodeRow) string { return r.Problem + "\n" + r.Code })
-}
-
-// Similarity of two texts is the share of their runs of three words that both
-// have: 1 for equal texts, 0 for texts without a common phrase.
-func Similarity(a, b string) float64 {
-	c := newCatalogue()
-	c.add(a)
-	return c.nearest(b)
+	}, CodeRow.ask, by(CodeRow.ask))
 }

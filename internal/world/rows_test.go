@@ -78,19 +78,28 @@ func same[T any](t *testing.T, name string, made Split[T]) {
 
 func TestSplits(t *testing.T) {
 	separate(t, "reviews", committed[ReviewRow](t, "reviews"), func(r ReviewRow) string { return r.Review }, nil)
-	separate(t, "chat", committed[ChatRow](t, "chat"), ChatRow.asked, nil)
+	separate(t, "chat", committed[ChatRow](t, "chat"), ChatRow.asked, ChatRow.matter)
 	separate(t, "preferences", committed[PreferenceRow](t, "preferences"), func(r PreferenceRow) string { return r.Prompt }, PreferenceRow.matter)
 	separate(t, "math", committed[MathRow](t, "math"), func(r MathRow) string { return r.Question }, nil)
 	separate(t, "steps", committed[StepsRow](t, "steps"), func(r StepsRow) string { return r.Problem }, nil)
-	separate(t, "code", committed[CodeRow](t, "code"), func(r CodeRow) string { return r.Problem }, func(r CodeRow) string { return r.Problem + "\n" + r.Code })
+	separate(t, "code", committed[CodeRow](t, "code"), func(r CodeRow) string { return r.Problem }, nil)
+}
+
+// asked is the conversation up to the last answer: what ft data check compares.
+func (r ChatRow) asked() string {
+	var out []string
+	for _, m := range r.Messages[:len(r.Messages)-1] {
+		out = append(out, m.Content)
+	}
+	return strings.Join(out, "\n")
 }
 
 // separate checks the counts that the README states, that no row is there twice
-// and that nothing of validation is in training or nearly so. near is compared where
-// what is asked alone would not do.
-func separate[T any](t *testing.T, name string, s Split[T], ask, near func(T) string) {
-	if near == nil {
-		near = ask
+// and that nothing of validation is in training or nearly so. matter is what decides
+// that, where it is not what is asked.
+func separate[T any](t *testing.T, name string, s Split[T], ask, matter func(T) string) {
+	if matter == nil {
+		matter = ask
 	}
 	readme, err := os.ReadFile(filepath.Join(testkit.Root(), "datasets", "README.md"))
 	if err != nil {
@@ -108,8 +117,8 @@ func separate[T any](t *testing.T, name string, s Split[T], ask, near func(T) st
 		} else {
 			seen[all] = true
 		}
-		asked[ask(r)] = true
-		train.add(near(r))
+		asked[matter(r)] = true
+		train.add(matter(r))
 		finder.Add(ask(r))
 	}
 	warned := 0
@@ -119,11 +128,11 @@ func separate[T any](t *testing.T, name string, s Split[T], ask, near func(T) st
 		} else {
 			seen[all] = true
 		}
-		if asked[ask(r)] {
-			t.Errorf("%s: validation row %d is asked in training: %q", name, i+1, ask(r))
+		if asked[matter(r)] {
+			t.Errorf("%s: validation row %d is asked in training: %q", name, i+1, matter(r))
 		}
-		if a := train.nearest(near(r)); a >= Alike {
-			t.Errorf("%s: validation row %d is %.2f like a training row: %q", name, i+1, a, near(r))
+		if a := train.nearest(matter(r)); a >= Alike {
+			t.Errorf("%s: validation row %d is %.2f like a training row: %q", name, i+1, a, matter(r))
 		}
 		if m := finder.Find(ask(r)); m.Number >= 0 {
 			warned++
@@ -131,6 +140,46 @@ func separate[T any](t *testing.T, name string, s Split[T], ask, near func(T) st
 	}
 	if warned > len(s.Validation)/100 {
 		t.Errorf("%s: ft data check would warn of %d of %d validation rows", name, warned, len(s.Validation))
+	}
+}
+
+// Keeping the parts apart must not make them different: a kind of question that
+// is in one must be in the other, about as often.
+func TestPartsAreOfOneKind(t *testing.T) {
+	alike(t, "code", committed[CodeRow](t, "code"), 0.15, func(r CodeRow) string {
+		_, task, _ := strings.Cut(r.Problem, " that ")
+		return task
+	})
+	alike(t, "preferences", committed[PreferenceRow](t, "preferences"), 0.2, func(r PreferenceRow) string { return r.Prompt })
+	alike(t, "chat", committed[ChatRow](t, "chat"), 0.2, func(r ChatRow) string { return fmt.Sprint(len(r.Messages)) + r.Messages[0].Content })
+	alike(t, "math", committed[MathRow](t, "math"), 0.15, func(r MathRow) string {
+		return regexp.MustCompile(strings.Join(things, "|")).ReplaceAllString(r.Question, "T")
+	})
+}
+
+// alike compares how often questions begin in which way, names and numbers left out:
+// by the total variation, which is 0 for equal and 1 for disjoint parts.
+func alike[T any](t *testing.T, name string, s Split[T], most float64, text func(T) string) {
+	t.Helper()
+	kinds := map[string][2]float64{}
+	count := func(rows []T, part int) {
+		for _, r := range rows {
+			words := strings.Fields(essential.ReplaceAllString(text(r), "N"))
+			kind := strings.Join(words[:min(4, len(words))], " ")
+			n := kinds[kind]
+			n[part] += 1 / float64(len(rows))
+			kinds[kind] = n
+		}
+	}
+	count(s.Train, 0)
+	count(s.Validation, 1)
+	distance := 0.0
+	for _, n := range kinds {
+		distance += math.Abs(n[0]-n[1]) / 2
+	}
+	t.Logf("%s: %d kinds, total variation %.3f", name, len(kinds), distance)
+	if distance > most {
+		t.Errorf("%s: training and validation differ by %.2f, want at most %.2f: %v", name, distance, most, kinds)
 	}
 }
 
@@ -329,13 +378,16 @@ func TestChatAnswersAreTrue(t *testing.T) {
 	}
 }
 
-func ExampleSimilarity() {
-	a := "Anna lives in Oakville and has a dog."
-	fmt.Println(Similarity(a, a))
-	fmt.Println(Similarity(a, "Anna lives in Oakville and has a cat."))
-	fmt.Println(Similarity(a, "Recipe for apple soup."))
-	// Output:
-	// 1
-	// 0.7142857142857143
-	// 0
+func TestNearest(t *testing.T) {
+	c := newCatalogue()
+	c.add("Can you help me? Which pet does Anna have?")
+	if got := c.nearest("Can you help me? Which pet does Anna have?"); got != 1 {
+		t.Errorf("the same text is %v like itself", got)
+	}
+	if got := c.nearest("Please help me! Which pet does Anna have?"); got < 0.3 || got > 0.6 {
+		t.Errorf("another beginning: %v", got)
+	}
+	if got := c.nearest("Can you help me? Which pet does Ben have?"); got != 0 {
+		t.Errorf("a question about somebody else: %v", got)
+	}
 }
