@@ -38,7 +38,7 @@ type Model struct {
 // Data names the rows and how they become token sequences.
 type Data struct {
 	Train      string            `json:"train" yaml:"train"`                                           // file, directory, glob or hub data set
-	Validation string            `json:"validation,omitempty" yaml:"validation,omitempty"`             // zero: split from Train
+	Validation string            `json:"validation,omitempty" yaml:"validation,omitempty"`             // zero: the validation files that Train has beside it, else split from it
 	Split      float64           `json:"validation_split,omitempty" yaml:"validation_split,omitempty"` // fraction; zero: 0.1 when Validation is empty; negative: no validation
 	Limit      int               `json:"limit,omitempty" yaml:"limit,omitempty"`                       // first rows of the shuffled data only; zero: all
 	Format     string            `json:"format,omitempty" yaml:"format,omitempty"`                     // a corpus kind; zero: recognised from all rows

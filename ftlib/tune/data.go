@@ -92,17 +92,32 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 	}
 	d.Tokenizer, d.Template, d.MaxLength = o.tok, o.tmpl, o.maxLength
 
-	records, bad, err := o.read(run.Data.Train, d)
+	src, err := corpus.Resolve(run.Data.Train, corpus.OpenOptions{})
+	if err != nil {
+		return nil, err
+	}
+	records, bad, err := o.read(src, d)
 	if err != nil {
 		return nil, err
 	}
 	held, heldBad := []corpus.Record(nil), []error(nil)
 	switch {
 	case run.Data.Validation != "":
-		if held, heldBad, err = o.read(run.Data.Validation, d); err != nil {
+		other, err := corpus.Resolve(run.Data.Validation, corpus.OpenOptions{})
+		if err != nil {
+			return nil, err
+		}
+		if held, heldBad, err = o.read(other, d); err != nil {
 			return nil, err
 		}
 	case run.Data.Split > 0:
+		// A directory or data set that brings its own validation rows is not split.
+		if other, ok := src.Other("validation"); ok {
+			if held, heldBad, err = o.read(other, d); err != nil {
+				return nil, err
+			}
+			break
+		}
 		records, held = split(records, run.Data.Split, run.Seed)
 		if len(held) == 0 {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("no validation: %d rows are too few to keep %.0f %% back", len(records), 100*run.Data.Split))
@@ -152,15 +167,11 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 
 // read recognises and reads all rows of a path. Rows that make no record are errors
 // beside those that do.
-func (o *opener) read(path string, d *Data) (records []corpus.Record, bad []error, err error) {
-	src, err := corpus.Resolve(path, corpus.OpenOptions{})
-	if err != nil {
-		return nil, nil, err
-	}
+func (o *opener) read(src corpus.Source, d *Data) (records []corpus.Record, bad []error, err error) {
 	rows := src.Rows(corpus.OpenOptions{})
 	m, err := corpus.Recognise(rows, corpus.Want{Format: o.run.Data.Format, Columns: o.run.Data.Columns})
 	if err != nil {
-		return nil, nil, fmt.Errorf("tune: %s: %w", path, err)
+		return nil, nil, fmt.Errorf("tune: %s: %w", src.Path, err)
 	}
 	if d.Mapping.Kind == "" {
 		d.Mapping = m
