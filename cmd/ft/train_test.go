@@ -13,9 +13,9 @@ import (
 	"ftlab/internal/testkit"
 )
 
-// shared replaces "../shared/data" in a path by where the real data is.
+// shared replaces "../data" in a path by where the real data is.
 func shared(t *testing.T, path string) string {
-	return testkit.SharedData(t, strings.TrimPrefix(path, "../shared/data/"))
+	return testkit.SharedData(t, strings.TrimPrefix(path, "../data/"))
 }
 
 // TestExamplesTrain trains every specification in docs/examples for a few steps on
@@ -53,7 +53,7 @@ func TestExamplesTrain(t *testing.T) {
 			eval := curvesOf(info)[1].values
 			// The model was made from stories like these: they teach it little more.
 			want := 0.99
-			if strings.HasPrefix(run.Data.Train, "../shared/data/tinystories/") {
+			if strings.HasPrefix(run.Data.Train, "../data/tinystories/") {
 				want = 1.005
 			}
 			if len(eval) != 4 || !(eval[3] < want*eval[0]) {
