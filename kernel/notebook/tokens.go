@@ -26,7 +26,7 @@ func (v tokens) legend() string {
 
 func (v tokens) HTML() (string, error) {
 	styles := map[corpus.TokenState]string{
-		corpus.TokenTrained: "background:rgba(46,158,107,.30)",
+		corpus.TokenTrained: "background:rgba(46,158,107,.36)",
 		corpus.TokenContext: "background:rgba(138,146,156,.16)",
 		corpus.TokenCut:     "background:rgba(214,79,92,.28);text-decoration:line-through",
 	}
