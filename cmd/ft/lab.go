@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ftlab/ftlib/backend"
 	"ftlab/kernel/spec"
 )
 
@@ -56,7 +57,7 @@ func labInstallCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k := spec.Kernel{Root: root, Prefix: prefix}
+			k := spec.Kernel{Root: root, Prefix: prefix, Malloc: backend.Malloc}
 			if goCmd, err := exec.LookPath("go"); err == nil {
 				k.GoBin = filepath.Dir(goCmd)
 			}

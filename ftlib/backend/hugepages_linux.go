@@ -40,7 +40,7 @@ func hugePagesEnv(environ []string, thp string, glibc bool) ([]string, bool) {
 	if !glibc || thp != "always" && thp != "madvise" {
 		return nil, false
 	}
-	value := hugetlb + "=1"
+	value := Malloc
 	out := make([]string, 0, len(environ)+2)
 	for _, kv := range environ {
 		name, v, _ := strings.Cut(kv, "=")
@@ -50,7 +50,7 @@ func hugePagesEnv(environ []string, thp string, glibc bool) ([]string, bool) {
 		case name == tunables && strings.Contains(v, hugetlb):
 			return nil, false // somebody has decided already
 		case name == tunables && v != "":
-			value = v + ":" + value
+			value += ":" + v // theirs last: it wins
 		case name != tunables:
 			out = append(out, kv)
 		}

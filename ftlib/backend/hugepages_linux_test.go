@@ -31,7 +31,7 @@ func TestHugePagesRestarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf("%d %q %q %q\n", cmd.Process.Pid, []string{"a b", "c"}, hugetlb+"=1", "")
+	want := fmt.Sprintf("%d %q %q %q\n", cmd.Process.Pid, []string{"a b", "c"}, Malloc, "")
 	if string(out) != want {
 		t.Errorf("the second start says %s, want %s", out, want)
 	}
@@ -45,9 +45,9 @@ func TestHugePagesEnv(t *testing.T) {
 		glibc   bool
 		want    string // GLIBC_TUNABLES of the second start; empty: none
 	}{
-		{"plain", []string{"A=b"}, "madvise", true, "glibc.malloc.hugetlb=1"},
-		{"always", nil, "always", true, "glibc.malloc.hugetlb=1"},
-		{"kept tunables", []string{"GLIBC_TUNABLES=glibc.malloc.arena_max=2"}, "madvise", true, "glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1"},
+		{"plain", []string{"A=b"}, "madvise", true, Malloc},
+		{"always", nil, "always", true, Malloc},
+		{"kept tunables", []string{"GLIBC_TUNABLES=glibc.malloc.arena_max=2"}, "madvise", true, Malloc + ":glibc.malloc.arena_max=2"},
 		{"already on", []string{"GLIBC_TUNABLES=glibc.malloc.hugetlb=1"}, "madvise", true, ""},
 		{"already off", []string{"GLIBC_TUNABLES=glibc.malloc.hugetlb=0"}, "madvise", true, ""},
 		{"switched off", []string{"FTLAB_HUGEPAGES=0"}, "madvise", true, ""},

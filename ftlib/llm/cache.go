@@ -3,7 +3,6 @@ package llm
 import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -68,9 +67,4 @@ func newCaches(b compute.Backend, c *Config, rows, size int) (caches, error) {
 func (c *caches) free() {
 	free(c.all...)
 	c.all = nil
-}
-
-// bytes of one row of caches of a size.
-func cacheBytes(c *Config, size int) int {
-	return 2 * c.Layers * shapes.Make(dtypes.Float32, c.KVHeads, size, c.HeadDim).Size() * 4
 }

@@ -71,12 +71,6 @@ func (s *weightSet) nodes(in *nodes) *weightNodes {
 	return w
 }
 
-func (s *weightSet) free() {
-	for _, l := range s.layers {
-		free(l.owned...)
-	}
-}
-
 // weightsOf looks a weight up: the adapter's before the model's.
 func weightsOf(m *Model, name string) *tensors.Tensor {
 	if m.adapter != nil {

@@ -137,8 +137,6 @@ func (g goldenFile) checkGrads(e *Engine) {
 
 func relative(got, want float64) float64 { return math.Abs(got-want) / math.Abs(want) }
 
-func loadGolden(t *testing.T, name string) *Model { return loadGoldenOn(t, testkit.Backend(t), name) }
-
 func loadGoldenOn(t *testing.T, b compute.Backend, name string) *Model {
 	t.Helper()
 	m, err := Load(b, filepath.Dir(testkit.Golden(t, name+"/config.json")), LoadOptions{})

@@ -25,6 +25,7 @@ type Kernel struct {
 	Root   string // checkout that cells import ftlab from; required
 	Prefix string // Python environment to install into; zero: Root/.lab/venv
 	GoBin  string // folder of the go command; zero: PATH decides when a notebook starts
+	Malloc string // GLIBC_TUNABLES of cells
 }
 
 // kernelJSON is the file kernel.json, as Jupyter's documentation defines it.
@@ -63,7 +64,7 @@ func Install(k Kernel) (string, error) {
 			return "", fmt.Errorf("spec: %w", err)
 		}
 	}
-	data, err := json.MarshalIndent(describe(root, k.GoBin), "", "  ")
+	data, err := json.MarshalIndent(describe(root, k.GoBin, k.Malloc), "", "  ")
 	if err != nil {
 		return "", fmt.Errorf("spec: %w", err)
 	}
@@ -76,7 +77,7 @@ func Install(k Kernel) (string, error) {
 }
 
 // describe is the content of kernel.json for a checkout at root.
-func describe(root, goBin string) kernelJSON {
+func describe(root, goBin, malloc string) kernelJSON {
 	bin := filepath.Join(root, ".lab", "bin")
 	log := filepath.Join(root, ".lab", "log", "gonb.txt")
 	path := slices.DeleteFunc([]string{bin, goBin, "${PATH}"}, func(s string) bool { return s == "" })
@@ -95,7 +96,7 @@ func describe(root, goBin string) kernelJSON {
 			"GOWORK":                "",    // the notebook's own
 			"GOTOOLCHAIN":           "local",
 			"GOMLX_NO_AUTO_INSTALL": "1",
-			"GLIBC_TUNABLES":        "glibc.malloc.hugetlb=1",
+			"GLIBC_TUNABLES":        malloc,
 		},
 		Metadata: map[string]any{"debugger": false},
 	}
