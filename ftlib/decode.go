@@ -61,7 +61,7 @@ func (r *Run) Set(assignment string) error {
 	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
 		return fmt.Errorf("ftlib: %s: %s", assignment, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	value := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str"}
+	value := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"} // "lora=" is "lora:", the defaults
 	if len(doc.Content) > 0 {
 		value = doc.Content[0]
 	}

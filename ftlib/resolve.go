@@ -11,8 +11,9 @@ import (
 
 // Resolve returns a copy of r with the documented meaning of every zero field
 // written in. What depends on the model, the machine or the number of rows
-// (data type, backend, maximum length, and how often to evaluate and save) stays
-// zero: package tune fills it in before it writes the specification down.
+// (data type, maximum length, and how often to evaluate and save) stays zero: package
+// tune fills it in before it writes the specification down. The backend stays open,
+// so that a run can go on on another machine; env.json says which one it was.
 // Resolving twice changes nothing.
 func (r Run) Resolve() Run { return r.resolve(time.Now()) }
 
@@ -85,6 +86,7 @@ func (r Run) Clone() Run {
 		p := *r.Parent
 		r.Parent = &p
 	}
+	r.Model.Freeze = slices.Clone(r.Model.Freeze)
 	r.Method = cloneMethod(r.Method)
 	if r.Data.Columns != nil {
 		c := make(map[string]string, len(r.Data.Columns))

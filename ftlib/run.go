@@ -28,11 +28,12 @@ type Parent struct {
 
 // Model names the base model and how it is held.
 type Model struct {
-	Path    string `json:"path" yaml:"path"`                           // a directory, a llama2.c .bin file, or a hub name "owner/name"
-	Adapter string `json:"adapter,omitempty" yaml:"adapter,omitempty"` // a PEFT adapter directory to continue from; zero: none
-	DType   string `json:"dtype,omitempty" yaml:"dtype,omitempty"`     // compute type: "float32", "bfloat16"; zero: float32 on a CPU, bfloat16 on a GPU
-	Backend string `json:"backend,omitempty" yaml:"backend,omitempty"` // "xla:cuda", "xla:cpu", "go"; zero: the best that works
-	Memory  string `json:"memory,omitempty" yaml:"memory,omitempty"`   // "save": keep activations; "recompute": keep block inputs only; zero: save where it fits
+	Path    string   `json:"path" yaml:"path"`                           // a directory, a llama2.c .bin file, or a hub name "owner/name"
+	Adapter string   `json:"adapter,omitempty" yaml:"adapter,omitempty"` // a PEFT adapter directory to continue from; zero: none
+	DType   string   `json:"dtype,omitempty" yaml:"dtype,omitempty"`     // compute type: "float32", "bfloat16"; zero: bfloat16 for an adapter on a GPU, else float32
+	Backend string   `json:"backend,omitempty" yaml:"backend,omitempty"` // "xla:cuda", "xla:cpu", "go"; zero: the best that works
+	Memory  string   `json:"memory,omitempty" yaml:"memory,omitempty"`   // "save": keep activations; "recompute": keep block inputs only; zero: save where it fits
+	Freeze  []string `json:"freeze,omitempty" yaml:"freeze,omitempty"`   // full fine-tuning only: parts that stay as they are, as weights are named: "embed_tokens", "layers.0", "mlp"; zero: none
 }
 
 // Data names the rows and how they become token sequences.

@@ -68,6 +68,9 @@ func TestSet(t *testing.T) {
 	if err := r.Set("lora=null"); err != nil || r.LoRA != nil {
 		t.Errorf("lora=null: %v, %v", r.LoRA, err)
 	}
+	if err := r.Set("lora="); err != nil || !reflect.DeepEqual(r.LoRA, &LoRA{}) { // as "lora:" in a file
+		t.Errorf("lora=: %v, %v", r.LoRA, err)
+	}
 	for s, want := range map[string]string{
 		"optim.learning_rte=1": `did you mean "optim.learning_rate"?`,
 		"lora":                 "write it as key=value",
@@ -255,6 +258,15 @@ func TestValidate(t *testing.T) {
 		if err := r.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %s", c.set, err, c.want)
 		}
+	}
+	frozen := good.Clone()
+	frozen.Model.Freeze = []string{"embed_tokens"}
+	if err := frozen.Validate(); err != nil {
+		t.Error(err)
+	}
+	frozen.LoRA = &LoRA{}
+	if err := frozen.Validate(); err == nil || !strings.Contains(err.Error(), "model.freeze: an adapter leaves all weights") {
+		t.Errorf("freeze with lora: %v", err)
 	}
 	bad := good.Clone()
 	bad.Eval.Patience, bad.Data.Split = 2, -1

@@ -24,6 +24,12 @@ func (r Run) Validate() error {
 		c.oneOf("model.dtype", r.Model.DType, "float32", "bfloat16")
 	}
 	c.oneOf("model.memory", r.Model.Memory, "save", "recompute")
+	if len(r.Model.Freeze) > 0 && (r.LoRA != nil || r.Model.Adapter != "") {
+		c.errorf("model.freeze", "an adapter leaves all weights of the model as they are already; leave model.freeze out, or choose lora.target_modules")
+	}
+	if slices.Contains(r.Model.Freeze, "") {
+		c.errorf("model.freeze", "holds an empty name")
+	}
 
 	c.finite("data.validation_split", r.Data.Split)
 	if r.Data.Split >= 1 {

@@ -221,6 +221,9 @@ func ParseConfig(data []byte) (Config, error) {
 	if c.Rope, err = f.rope(c); err != nil {
 		return Config{}, err
 	}
+	if _, given := c.raw["sliding_window"]; !given && c.Family == "mistral" {
+		f.Window = new(4096) // what transformers takes for a file that does not say
+	}
 	c.Windows = f.windows(c.Layers)
 	c.BOS, c.PAD = firstID(f.BOS), firstID(f.PAD)
 	c.EOS = idList(f.EOS)

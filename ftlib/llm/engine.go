@@ -19,7 +19,6 @@ type EngineOptions struct {
 	// Recompute keeps block inputs only and runs each block forward again in the
 	// backward pass: a third more time, a fraction of the memory.
 	Recompute bool
-	Seed      int64 // of dropout
 }
 
 // Engine computes losses and gradients of a model layer by layer with programs that
@@ -29,7 +28,6 @@ type Engine struct {
 	adapter   *Adapter
 	train     map[string]bool
 	recompute bool
-	seed      int64
 
 	plans     []*layerPlan // per layer; equal layers share one
 	tables    *program     // positions -> cosine and sine
@@ -45,7 +43,7 @@ type Engine struct {
 // NewEngine prepares a model for training or scoring. Nothing is compiled before
 // the first batch.
 func NewEngine(m *Model, o EngineOptions) (*Engine, error) {
-	e := &Engine{m: m, adapter: m.adapter, train: map[string]bool{}, recompute: o.Recompute, seed: o.Seed,
+	e := &Engine{m: m, adapter: m.adapter, train: map[string]bool{}, recompute: o.Recompute,
 		heads: map[headKey]*program{}, grads: map[string]*tensors.Tensor{}, squares: map[string]*tensors.Tensor{}}
 	for _, name := range m.Names() {
 		if (o.Train == nil && m.adapter == nil) || (o.Train != nil && o.Train(name)) {

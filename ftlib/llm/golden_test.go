@@ -331,9 +331,10 @@ func TestGoldenLoRATrajectory(t *testing.T) {
 
 // cut splits a batch by rows.
 func cut(b *corpus.Batch, parts int) []*corpus.Batch {
-	rows := b.B / parts
+	size := (b.B + parts - 1) / parts
 	var out []*corpus.Batch
-	for i := 0; i < b.B; i += rows {
+	for i := 0; i < b.B; i += size {
+		rows := min(size, b.B-i)
 		from, to := i*b.T, (i+rows)*b.T
 		out = append(out, &corpus.Batch{B: rows, T: b.T, IDs: b.IDs[from:to], Mask: b.Mask[from:to], Pos: b.Pos[from:to], Seg: b.Seg[from:to]})
 	}

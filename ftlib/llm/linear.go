@@ -66,7 +66,7 @@ func (l *linear) forward(x *Node) (y, h *Node) {
 
 // weightNorm is the norm of the rows of W + s·B·A, [out].
 func (l *linear) weightNorm() *Node {
-	w := Add(l.w, MulScalar(mulN(l.b, l.a), l.spec.Scale))
+	w := Add(ConvertDType(l.w, l.a.DType()), MulScalar(mulN(l.b, l.a), l.spec.Scale))
 	return Sqrt(ReduceSum(Square(w), 1))
 }
 

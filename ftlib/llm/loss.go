@@ -142,7 +142,7 @@ func (e *Engine) LogProbs(batch *corpus.Batch) ([]float32, error) {
 	}
 	for i := range values {
 		at := int(rows[i]) + 1
-		if i > 0 && rows[i] == 0 { // padding of the list of targets
+		if at == len(all) || i > 0 && rows[i] == 0 { // padding of the list of targets
 			break
 		}
 		if batch.Seg[at] != 0 && batch.Seg[at] == batch.Seg[at-1] {

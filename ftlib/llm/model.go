@@ -101,6 +101,7 @@ func load(b compute.Backend, path string, c Config, src source, o LoadOptions) (
 			dtype = dtypes.Float32
 		}
 		if m.params[w.name], err = fromFile(b, t, dtype); err != nil {
+			m.Close()
 			return nil, fmt.Errorf("llm: %s: %w", path, err)
 		}
 	}

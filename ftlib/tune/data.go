@@ -83,10 +83,7 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 	}
 	limit := positions(run.Model.Path, o.tok)
 	if o.maxLength = run.Data.MaxLength; o.maxLength == 0 {
-		o.maxLength = 1024
-		if limit > 0 {
-			o.maxLength = min(o.maxLength, limit)
-		}
+		o.maxLength = usualLength(limit)
 	} else if limit > 0 && o.maxLength > limit && o.maxLength != uncut {
 		d.Warnings = append(d.Warnings, fmt.Sprintf("data.max_length %d is more than the %d positions the model was trained for", o.maxLength, limit))
 	}

@@ -19,8 +19,8 @@ import (
 
 // openParts opens the model and the data of a resolved run, both at once.
 func openParts(run ftlib.Run) (*parts, error) {
-	if err := present("model.path", run.Model.Path, "a model's directory or a llama2.c .bin file"); err != nil {
-		return nil, err
+	if _, err := llm.Resolve(run.Model.Path); err != nil {
+		return nil, fmt.Errorf("tune: model.path: %w", err)
 	}
 	if err := present("model.adapter", run.Model.Adapter, "a PEFT adapter directory"); err != nil && run.Model.Adapter != "" {
 		return nil, err
@@ -95,6 +95,14 @@ func positions(model string, tok *token.Tokenizer) int {
 	return n
 }
 
+// usualLength is the documented meaning of no maximum length.
+func usualLength(positions int) int {
+	if positions > 0 {
+		return min(1024, positions)
+	}
+	return 1024
+}
+
 func modelPositions(model string) int { _, n := sizes(model); return n }
 
 func vocabulary(model string) int { n, _ := sizes(model); return n }
@@ -102,6 +110,7 @@ func vocabulary(model string) int { n, _ := sizes(model); return n }
 // sizes reads the vocabulary and the longest text of a model from its configuration;
 // what does not read is 0, loading the model says why.
 func sizes(model string) (vocab, positions int) {
+	model = local(model)
 	if !strings.HasSuffix(model, ".bin") {
 		c, err := llm.LoadConfig(model)
 		if err != nil {
@@ -122,9 +131,18 @@ func sizes(model string) (vocab, positions int) {
 	return max(v, -v), int(header[6]) // negative: the head is not the embedding
 }
 
+// local is where the files of a model lie that may be named as in the hub.
+func local(model string) string {
+	if path, err := llm.Resolve(model); err == nil {
+		return path
+	}
+	return model
+}
+
 // tokenizerDir is where the tokenizer of a model lies: its directory, or that of its
 // .bin file.
 func tokenizerDir(model string) string {
+	model = local(model)
 	if info, err := os.Stat(model); err == nil && !info.IsDir() {
 		return filepath.Dir(model)
 	}
@@ -163,6 +181,7 @@ func (d *Data) beside(run ftlib.Run) func(dir string, whole bool) error {
 // hashInputs describes everything that a run reads.
 func hashInputs(model, adapter, template string, data []string) ([]ckpt.Input, error) {
 	var all []ckpt.Input
+	model = local(model)
 	add := func(role string, paths ...string) error {
 		in, err := ckpt.HashInputs(role, paths...)
 		all = append(all, in...)

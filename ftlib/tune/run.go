@@ -121,10 +121,14 @@ func (o Options) parts(run ftlib.Run) (*parts, error) {
 }
 
 // loop makes the loop of a run and writes into the specification what only now is
-// known: how often it evaluates and saves.
+// known: the maximum length, the data type, and how often it evaluates and saves.
 func (o Options) loop(run *ftlib.Run, p *parts) *Loop {
 	plan := newSchedule(*run, p.Data.Train.PerEpoch(), len(p.Data.Validation) > 0)
 	run.Eval.Every, run.Save.Every = orNever(plan.EvalEvery), orNever(plan.SaveEvery)
+	run.Data.MaxLength = p.Data.MaxLength
+	if s, ok := p.Stepper.(*SFT); ok {
+		run.Model.DType = s.dtype
+	}
 	return &Loop{
 		Run: *run, Stepper: p.Stepper, Batches: p.Data.Train, Validation: p.Data.Validation, Where: p.Data.Where, Sink: o.Sink,
 		early: p.Data.Warnings, about: p.about(), Beside: p.Data.beside(*run),
@@ -230,6 +234,12 @@ func differences(a, b ftlib.Run) []string {
 	}
 	if asked.Save.Every == 0 {
 		a.Save.Every = b.Save.Every
+	}
+	if asked.Data.MaxLength == 0 {
+		a.Data.MaxLength = b.Data.MaxLength
+	}
+	if asked.Model.DType == "" {
+		a.Model.DType = b.Model.DType
 	}
 	if filepath.Clean(a.Out) == filepath.Clean(b.Out) {
 		a.Out = b.Out

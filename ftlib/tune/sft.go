@@ -37,6 +37,7 @@ type SFT struct {
 	micro   int   // micro-batches since
 	warm    bool  // the first batch has compiled everything
 	owned   bool  // Close frees the model
+	dtype   string
 	fullOut safetensors.DType
 }
 
@@ -56,15 +57,9 @@ func openSFT(run ftlib.Run) (Stepper, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	dtype := dtypes.Float32
-	switch run.Model.DType {
-	case "", "float32":
-	case "bfloat16":
-		dtype = dtypes.BFloat16
-	case "float16":
-		return nil, "", fmt.Errorf("tune: model.dtype float16 is refused: its gradients underflow without loss scaling, which is not there; use bfloat16 or float32")
-	default:
-		return nil, "", fmt.Errorf("tune: model.dtype is %q; it is float32 or bfloat16", run.Model.DType)
+	dtype, err := computeType(run, b.Description())
+	if err != nil {
+		return nil, "", err
 	}
 	m, err := llm.Load(b, run.Model.Path, llm.LoadOptions{DType: dtype})
 	if err != nil {
@@ -85,9 +80,20 @@ func openSFT(run ftlib.Run) (Stepper, string, error) {
 	if err != nil {
 		return fail(err)
 	}
-	e, err := llm.NewEngine(m, llm.EngineOptions{Recompute: run.Model.Memory == "recompute"})
-	if err == nil && run.Model.Memory == "" && tooBig(e.SavedBytes(run.Batch.Size*run.Data.MaxLength)) {
-		e, err = llm.NewEngine(m, llm.EngineOptions{Recompute: true})
+	o := llm.EngineOptions{Recompute: run.Model.Memory == "recompute"}
+	if len(run.Model.Freeze) > 0 {
+		if o.Train, err = m.Unfrozen(run.Model.Freeze); err != nil {
+			return fail(fmt.Errorf("tune: model.freeze: %w", err))
+		}
+	}
+	e, err := llm.NewEngine(m, o)
+	longest := run.Data.MaxLength
+	if longest == 0 {
+		longest = usualLength(m.Config.MaxPositions)
+	}
+	if err == nil && run.Model.Memory == "" && tooBig(e.SavedBytes(run.Batch.Size*longest)) {
+		o.Recompute = true
+		e, err = llm.NewEngine(m, o)
 	}
 	if err != nil {
 		return fail(err)
@@ -100,8 +106,27 @@ func openSFT(run ftlib.Run) (Stepper, string, error) {
 	if err != nil {
 		return fail(err)
 	}
-	s.owned = true
+	s.owned, s.dtype = true, strings.ToLower(dtype.String())
 	return s, b.Description(), nil
+}
+
+// computeType is the type of a run's matrices on a backend: what the specification
+// says, else bfloat16 for an adapter on a GPU and float32 everywhere else.
+func computeType(run ftlib.Run, description string) (dtypes.DType, error) {
+	switch run.Model.DType {
+	case "":
+		if backendKind(description) == "xla:cuda" && (run.LoRA != nil || run.Model.Adapter != "") {
+			return dtypes.BFloat16, nil
+		}
+		return dtypes.Float32, nil
+	case "float32":
+		return dtypes.Float32, nil
+	case "bfloat16":
+		return dtypes.BFloat16, nil
+	case "float16":
+		return 0, fmt.Errorf("tune: model.dtype float16 is refused: its gradients underflow without loss scaling, which is not there; use bfloat16 or float32")
+	}
+	return 0, fmt.Errorf("tune: model.dtype is %q; it is float32 or bfloat16", run.Model.DType)
 }
 
 // tooBig reports activations that would take more than a third of the memory that is
@@ -160,6 +185,10 @@ func (s *SFT) Apply(h Hyper) (float64, error) {
 		return 0, err
 	}
 	norm := math.Sqrt(squares)
+	if !finite(norm) { // the weights stay as they were: the loop ends the run
+		s.Engine.ClearGrads()
+		return norm, nil
+	}
 	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, MaxGradNorm: h.MaxGradNorm, Step: h.Step}
 	for _, names := range s.groups {
 		if err := s.opt.Step(s.Engine, names, o, norm, decays); err != nil {
