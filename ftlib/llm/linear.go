@@ -99,11 +99,13 @@ func (l *linear) vjp(x, h, dy *Node, train map[string]bool, grad func(string, *N
 			grad(name, Div(columnSum(Mul(dy, z)), l.weightNorm()))
 		}
 	}
-	sdz := MulScalar(dz, l.spec.Scale)
 	if name := l.name + ".lora_B"; train[name] {
-		grad(name, Transpose(outer(h, sdz), 0, 1)) // twice as fast as outer(sdz, h) in XLA
+		// outer(dz, h) would turn all of dz; so would XLA, if it could see the transpose
+		// of the small result beside the product (measured: 1.5 ms instead of 0.2).
+		small := OptimizationBarriers(outer(h, dz), h)[0]
+		grad(name, MulScalar(Transpose(small, 0, 1), l.spec.Scale))
 	}
-	dh := mulN(sdz, l.b) // [N, r]
+	dh := mulN(dz, MulScalar(l.b, l.spec.Scale)) // [N, r]
 	if name := l.name + ".lora_A"; train[name] {
 		grad(name, outer(dh, xd))
 	}
