@@ -225,6 +225,7 @@ func (s *state) forLoop(x *forStmt, over Value, depth int) {
 		list = kept
 	}
 	l := &loop{items: list, depth: depth, stmt: x}
+	whole := false // whether a body came to its end: Jinja asks that for else
 	for i, v := range list {
 		l.i = i
 		s.sc = &scope{up: outer, names: map[string]Value{"loop": l}}
@@ -237,9 +238,10 @@ func (s *state) forLoop(x *forStmt, over Value, depth int) {
 		if f == breaks {
 			break
 		}
+		whole = whole || f == normal
 	}
 	s.sc = outer
-	if len(list) == 0 {
+	if !whole {
 		s.scoped(func() flow { return s.run(x.orElse) })
 	}
 }

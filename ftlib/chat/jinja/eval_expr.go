@@ -245,6 +245,11 @@ func attribute(v Value, name string) Value {
 			return &function{name, func(s *state, c call) Value { return m(x, newArgs(name, c)) }}
 		}
 	case *List:
+		for i, f := range x.fields {
+			if f == name {
+				return x.Items[i]
+			}
+		}
 		if m := listMethod(name); m != nil && (x.Kind == "" || x.Kind == "list" || x.Kind == "tuple") {
 			return &function{name, func(s *state, c call) Value { return m(x, newArgs(name, c)) }}
 		}

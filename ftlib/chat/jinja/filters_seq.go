@@ -321,6 +321,9 @@ func dictSort(s *state, v Value, a *arguments) Value {
 	return &List{Items: sorted(d.pairs(), sortKey(sensitive, i), a.bool("reverse", false))}
 }
 
+// groupFields are the names of the two items of a group.
+var groupFields = []string{"grouper", "list"}
+
 func groupBy(s *state, v Value, a *arguments) Value {
 	attr := a.need("attribute")
 	def, _ := a.opt("default")
@@ -340,7 +343,7 @@ func groupBy(s *state, v Value, a *arguments) Value {
 	for _, e := range sorted(items(v), key, false) {
 		k := key(e)
 		if last == nil || !equal(last[0], k[0]) {
-			out.Items = append(out.Items, &List{Items: []Value{raw(e), &List{}}, Kind: "tuple"})
+			out.Items = append(out.Items, &List{Items: []Value{raw(e), &List{}}, Kind: "tuple", fields: groupFields})
 			last = k
 		}
 		group := out.Items[len(out.Items)-1].(*List).Items[1].(*List)

@@ -16,6 +16,8 @@ type List struct {
 	Kind  string // "list", "tuple", "generator", "dict_items", "dict_keys", "dict_values", "range"; "" is list
 	spent bool   // a generator that has been read
 	note  string // how a range prints
+
+	fields []string // names of the items of a named tuple
 }
 
 // Dict is a Python dict: keys keep their order.
