@@ -104,7 +104,7 @@ func checkData(cmd *cobra.Command, path string, tokens *encodeFlags) error {
 		if wantJSON(cmd) {
 			return withJSON(cmd, map[string]any{"source": in.source, "mapping": in.mapping, "error": err.Error()}, err)
 		}
-		if in.mapping.Rows > in.mapping.Broken {
+		if in.mapping.Rows > 1 || in.mapping.Broken == 0 {
 			showMapping(p, in)
 		}
 		return err

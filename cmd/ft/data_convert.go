@@ -82,9 +82,9 @@ func dataSplitCmd() *cobra.Command {
 		Use:   "split FILE --out DIR",
 		Short: "Split data into train and validation, the same way every time",
 		Long: `split writes DIR/train.parquet and DIR/validation.parquet with the columns of the source.
-The side of a row is decided by the seed and a hash of what is given in it (prompt,
-problem, text, a conversation up to its last answer): the same row falls on the same
-side in whatever file and order it comes, and rows that repeat each other stay together.
+A tenth of the rows is validation. Their sides are decided by the seed and a hash of what
+is given in them (prompt, problem, text, a conversation up to its last answer): the order
+of the rows changes nothing, and rows that ask the same stay together.
 
 Rows that cannot be read are counted and left out.`,
 		Args: cobra.ExactArgs(1),

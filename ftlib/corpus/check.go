@@ -83,6 +83,7 @@ type checker struct {
 	replies map[int]string // class or answer by number of the ask
 	longer  int            // preferences whose chosen answer is the longer one
 	pairs   int
+	mended  bool // the row at hand was read in spite of a fault in its bytes
 }
 
 // place32 is a row in few bytes.
@@ -163,6 +164,7 @@ func (c *checker) row(row Row, err error) {
 	} else {
 		c.report.Rows++
 	}
+	c.mended = err != nil
 	rec, err := Format(row, c.m)
 	if err != nil {
 		rerr := asRowError(err)
@@ -306,7 +308,7 @@ func (c *checker) encodings(rec Record, at Place) {
 	seen := map[TextFault]bool{}
 	for _, s := range rec.texts() {
 		for _, f := range TextFaults(s) {
-			seen[f] = true
+			seen[f] = f != FaultReplacement || !c.mended // those are ours
 		}
 	}
 	for f, hint := range faultHints {

@@ -176,30 +176,79 @@ func TestLengths(t *testing.T) {
 	}
 }
 
-func TestSplit(t *testing.T) {
-	held := 0
-	for i := range 20000 {
-		key := fmt.Sprint("row ", i)
-		if Split(key, 0.1, 42) {
-			held++
-			if !Split(key, 0.2, 42) {
-				t.Fatal("a larger fraction must keep what a smaller one took")
-			}
-		}
-		if Split(key, 0, 42) || !Split(key, 1, 42) {
-			t.Fatal("0 is none and 1 is all")
-		}
+// TestCheckAllMended: a file in another encoding has no whole row, and still a report.
+func TestCheckAllMended(t *testing.T) {
+	rows := Open(put(t, "latin1.jsonl", strings.Repeat("{\"prompt\":\"caf\xe9\",\"completion\":\"o\xf9\"}\n", 7)), OpenOptions{})
+	m, err := Recognise(rows, Want{})
+	if err != nil || m.Form != "prompt-completion" || m.Rows != 7 || m.Broken != 7 || m.Fits != 0 || m.Misfits != 0 {
+		t.Fatalf("%v: %+v", err, m)
 	}
-	if held < 1850 || held > 2150 {
-		t.Errorf("%d of 20000 rows are validation, about 2000 expected", held)
+	r, err := Check(rows, m, CheckOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	// The side of a row is part of what is promised: it must not change.
-	if got := fmt.Sprint(Split("a", 0.5, 42), Split("b", 0.5, 42), Split("c", 0.5, 42), Split("a", 0.5, 43)); got != splitPromise {
-		t.Errorf("sides %s, want %s", got, splitPromise)
+	if f := r.Findings[0]; r.Rows != 7 || len(r.Findings) != 2 || f.Severity != Refused || f.What != "not valid UTF-8" || f.Column != "prompt" || f.Count != 7 {
+		t.Errorf("%d rows, first finding %+v", r.Rows, f)
 	}
 }
 
-const splitPromise = "false false true true"
+func TestSplit(t *testing.T) {
+	hashes := func(from, n int) (h []uint64) {
+		for i := range n {
+			h = append(h, SplitHash(fmt.Sprint("row ", from+i), 42))
+		}
+		return h
+	}
+	count := func(sides []bool) (n int) {
+		for _, s := range sides {
+			if s {
+				n++
+			}
+		}
+		return n
+	}
+	for _, c := range []struct {
+		n    int
+		part float64
+		want int
+	}{{20000, 0.1, 2000}, {101, 0.1, 10}, {4, 0.1, 1}, {2, 0.9, 1}, {1, 0.1, 0}, {0, 0.1, 0}, {10, 0, 0}, {10, 1, 10}, {10, 0.99, 9}} {
+		if got := count(Split(hashes(0, c.n), c.part)); got != c.want {
+			t.Errorf("%g of %d rows: %d are validation, want %d", c.part, c.n, got, c.want)
+		}
+	}
+	all := hashes(0, 1000)
+	small, large := Split(all, 0.1), Split(all, 0.2)
+	slices.Reverse(all)
+	turned := Split(all, 0.1)
+	more := Split(append(hashes(0, 1000), hashes(1000, 10)...), 0.1)
+	moved := 0
+	for i, s := range small {
+		if s && !large[i] {
+			t.Fatal("a larger fraction must keep what a smaller one took")
+		}
+		if s != turned[len(turned)-1-i] {
+			t.Fatal("the side of a row depends on the order")
+		}
+		if s != more[i] {
+			moved++
+		}
+	}
+	if moved > 10 {
+		t.Errorf("10 new rows move %d others", moved)
+	}
+	twice := append(hashes(0, 50), hashes(0, 50)...)
+	for i, s := range Split(twice, 0.11) {
+		if s != Split(twice, 0.11)[(i+50)%100] {
+			t.Fatal("equal rows stand on both sides")
+		}
+	}
+	// The side of a row is part of what is promised: it must not change.
+	if a, b := SplitHash("a", 42), SplitHash("a", 43); a != splitPromise || a == b {
+		t.Errorf("hash %d (with another seed %d), want %d", a, b, uint64(splitPromise))
+	}
+}
+
+const splitPromise = 14639002321611380908
 
 func TestWriteSplit(t *testing.T) {
 	var b strings.Builder
@@ -220,7 +269,7 @@ func TestWriteSplit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res.Train+res.Held != 400 || res.Broken != 1 || res.Held < 40 || res.Held > 120 {
+		if res.Train+res.Held != 400 || res.Broken != 1 || res.Held != 80 {
 			t.Errorf("%+v", res)
 		}
 		side := map[string]string{}
@@ -245,7 +294,8 @@ func TestWriteSplit(t *testing.T) {
 			t.Errorf("%d rows written", n)
 		}
 	}
-	if _, err := WriteSplit(rows, m, 1e-9, 1, dir+"/t.jsonl", dir+"/v.jsonl"); err == nil || !strings.Contains(err.Error(), "falls to this side") {
+	same := Open(put(t, "b.jsonl", strings.Repeat("{\"question\":\"Q?\",\"answer\":\"a\"}\n", 9)), OpenOptions{})
+	if _, err := WriteSplit(same, m, 0.5, 1, dir+"/t.jsonl", dir+"/v.jsonl"); err == nil || !strings.Contains(err.Error(), "falls to this side") {
 		t.Errorf("an empty side: %v", err)
 	}
 }

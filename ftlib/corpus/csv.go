@@ -28,9 +28,7 @@ func readCSV(path, format string, opts OpenOptions, yield yieldFunc) {
 	form := sniffCSV(head, format, opts)
 	var next func() ([]string, error)
 	if form.quoted {
-		r := csv.NewReader(s)
-		r.Comma, r.FieldsPerRecord = form.comma, -1
-		next = r.Read
+		next = newQuotedRecords(s, form.comma).next
 	} else {
 		next = plainRecords(s, form.comma)
 	}

@@ -34,6 +34,6 @@
 //
 // # Splitting
 //
-// [Split] decides by content: the same row falls on the same side in every file,
-// order and session, and rows that repeat each other stay together.
+// [Split] decides by content: order and session change nothing, rows that ask the same
+// stay together, and the validation part is as large as was asked for.
 package corpus

@@ -73,15 +73,14 @@ func ExampleRead() {
 }
 
 func ExampleSplit() {
-	for _, text := range []string{"a film", "A  FILM", "a book", "a song"} {
+	var hashes []uint64
+	for _, text := range []string{"a film", "a book", "A  FILM", "a song"} {
 		key := corpus.SplitKey(corpus.Record{Kind: corpus.KindText, Text: text})
-		fmt.Println(text, corpus.Split(key, 0.5, 42))
+		hashes = append(hashes, corpus.SplitHash(key, 42))
 	}
+	fmt.Println(corpus.Split(hashes, 0.25))
 	// Output:
-	// a film false
-	// A  FILM false
-	// a book false
-	// a song true
+	// [false false false true]
 }
 
 func ExampleTo() {

@@ -21,7 +21,7 @@ import (
 // seen. Rows that do not fit are counted in Misfits, rows that could not be read
 // in Broken, with their reasons: nothing is left out in silence.
 func Recognise(rows iter.Seq2[Row, error], want Want) (Mapping, error) {
-	r := &recogniser{want: want, seen: shapes{byPath: map[string]*shapeOf{}}}
+	r := &recogniser{want: want, seen: shapes{byPath: map[string]*shapeOf{}}, mended: shapes{byPath: map[string]*shapeOf{}}}
 	if err := r.look(rows); err != nil {
 		return r.m, err
 	}
@@ -38,6 +38,7 @@ func Recognise(rows iter.Seq2[Row, error], want Want) (Mapping, error) {
 type recogniser struct {
 	want   Want
 	seen   shapes
+	mended shapes // of rows that are read in spite of a fault; taken when there are no others
 	m      Mapping
 	file   string
 	cands  []*candidate
@@ -102,6 +103,9 @@ func (r *recogniser) look(rows iter.Seq2[Row, error]) error {
 			r.broken.add(rerr, row.File, row.Num)
 			r.m.Broken += rerr.lost()
 			r.m.Rows += rerr.lost()
+			if row.Values != nil {
+				r.mended.add(row)
+			}
 			continue
 		}
 		r.m.Rows++
@@ -111,9 +115,13 @@ func (r *recogniser) look(rows iter.Seq2[Row, error]) error {
 	if r.m.Rows == 0 {
 		return &RowError{File: cmp.Or(r.file, "(no file)"), What: "no rows"}
 	}
-	if len(r.seen.order) == 0 {
+	if len(r.seen.order) > 0 {
+		return nil
+	}
+	if len(r.mended.order) == 0 {
 		return r.first // no row can be read
 	}
+	r.seen = r.mended
 	return nil
 }
 
@@ -275,9 +283,12 @@ func (r *recogniser) count(rows iter.Seq2[Row, error]) error {
 	for row, err := range rows {
 		if err != nil {
 			n += asRowError(err).lost()
-			continue
+			if row.Values == nil || r.m.Broken < r.m.Rows {
+				continue
+			}
+		} else {
+			n++
 		}
-		n++
 		for _, c := range r.cands {
 			if _, err := Records(row, c.m); err != nil {
 				c.reasons.add(asRowError(err), row.File, row.Num)
@@ -319,6 +330,9 @@ func (r *recogniser) choose() (Mapping, error) {
 	}
 	m := pick.m
 	m.Rows, m.Broken, m.Fits = seen.Rows, seen.Broken, pick.fits
+	if m.Broken == m.Rows {
+		m.Fits = 0 // what was counted are mended rows: enough to say what they are
+	}
 	m.Misfits = m.Rows - m.Broken - m.Fits
 	m.Reasons = append(pick.reasons.sorted(), seen.Reasons...)
 	m.Forced = r.want.Format != ""

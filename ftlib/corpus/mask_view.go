@@ -19,9 +19,9 @@ const (
 
 // TokenView is one token as people look at it.
 type TokenView struct {
-	Text  string // of the input that it stands for; "" for a further token of one character
-	State TokenState
-	ID    int32
+	Text  string     `json:"text"` // of the input that it stands for; "" for a further token of one character
+	State TokenState `json:"state"`
+	ID    int32      `json:"id"`
 }
 
 // Tokens shows a record token by token, with what Encode would do to each. The error

@@ -102,6 +102,9 @@ func TestOpen(t *testing.T) {
 		{"twice.csv", "text,text\na,b\n", []vals{{"text": "a", "text_2": "b"}}, nil},
 		{"quotes.tsv", "\"A\" was good\t1\nnot \"so\" bad\t0\n", []vals{{"column_1": "\"A\" was good", "column_2": "1"}, {"column_1": "not \"so\" bad", "column_2": "0"}}, nil},
 		{"excel.tsv", "text\tlabel\n\"two\nlines\"\t1\n", []vals{{"text": "two\nlines", "label": "1"}}, nil},
+		{"open.csv", "text,label\n\"a,1\nc,2\n\nd,3\n", []vals{{"text": "c", "label": "2"}, {"text": "d", "label": "3"}}, []string{"1 : broken quoting: extraneous or missing \" in quoted-field"}},
+		{"open2.csv", "text,label\n\n\"a,1\nc,2\n\"d\",3\n\"e,4\n\"f\ng\",5\n", []vals{{"text": "c", "label": "2"}, {"text": "d", "label": "3"}, {"text": "f\ng", "label": "5"}},
+			[]string{"1 : broken quoting: extraneous or missing \" in quoted-field", "4 : broken quoting: extraneous or missing \" in quoted-field"}},
 		{"badquote.csv", "text,label\na\"b,1\nc,2\n", []vals{{"text": "c", "label": "2"}}, []string{"1 : broken quoting: bare \" in non-quoted-field"}},
 
 		{"blank.txt", "a\nb\n\n\n c\n\n", []vals{{"text": "a\nb"}, {"text": " c"}}, nil},

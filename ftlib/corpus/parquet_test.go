@@ -174,6 +174,19 @@ func TestParquetDamagedGroup(t *testing.T) {
 	}
 }
 
+// TestParquetEmptyGroups reads files of pyarrow: a table without rows, and one with an
+// empty row group in the middle, whose footer gives no place to its pages.
+func TestParquetEmptyGroups(t *testing.T) {
+	rows, faults := readAll("testdata/no_rows.parquet", OpenOptions{})
+	if rows != nil || len(faults) != 1 || !strings.HasSuffix(fmt.Sprint(faults[0]), "no rows in it") {
+		t.Errorf("no rows: %v, faults %v", rows, faults)
+	}
+	rows, faults = readAll("testdata/empty_group.parquet", OpenOptions{})
+	if len(rows) != 2 || faults != nil || rows[1]["prompt"] != "c" {
+		t.Errorf("rows %v, faults %v", rows, faults)
+	}
+}
+
 // randomValue makes a value by a type that is fixed by the seed of the column.
 func randomValue(typ, r *rand.Rand, depth int) any {
 	kind := typ.IntN(9)

@@ -6,25 +6,48 @@ import (
 	"fmt"
 	"hash/fnv"
 	"iter"
+	"math"
+	"slices"
 	"strings"
 	"unicode"
 )
 
-// Split says whether a row belongs to the validation part: by a hash of its
-// content and the seed, so that the same row always falls on the same side, in
-// whatever file and order it stands, and equal rows never straddle. About fraction
-// of all distinct keys are validation; 0 is none, 1 is all. Use [SplitKey] for the
-// key.
-func Split(key string, fraction float64, seed int64) bool {
-	if fraction <= 0 {
-		return false
+// Split says which rows belong to the validation part, from their hashes (see
+// [SplitHash]): fraction of the rows, rounded, and of two different rows at least one on
+// either side. Rows of one hash stay together. The smallest hashes are validation: the
+// sides do not depend on the order of the rows, and few of them change when rows are
+// added. A fraction of 0 is none, 1 is all.
+func Split(hashes []uint64, fraction float64) []bool {
+	held := make([]bool, len(hashes))
+	order := slices.Clone(hashes)
+	slices.Sort(order)
+	want := 0
+	if fraction > 0 {
+		want = min(len(order), max(1, int(math.Round(fraction*float64(len(order))))))
 	}
+	if fraction < 1 && len(order) > 0 {
+		for want > 0 && order[want-1] == order[len(order)-1] { // the last hash is left to training
+			want--
+		}
+	}
+	if want == 0 {
+		return held
+	}
+	for i, h := range hashes {
+		held[i] = h <= order[want-1]
+	}
+	return held
+}
+
+// SplitHash is the place of a row in the order that [Split] takes: another seed gives
+// another order. Use [SplitKey] for the key.
+func SplitHash(key string, seed int64) uint64 {
 	h := fnv.New64a()
 	var s [8]byte
 	binary.LittleEndian.PutUint64(s[:], uint64(seed))
 	h.Write(s[:])
 	h.Write([]byte(key))
-	return float64(mix(h.Sum64())>>11)/(1<<53) < fraction
+	return mix(h.Sum64())
 }
 
 // SplitKey is what decides the side of a record: what is given (the prompt, the
@@ -77,43 +100,48 @@ type SplitResult struct {
 // kept, and its side decided by all of its values.
 func WriteSplit(rows iter.Seq2[Row, error], m Mapping, fraction float64, seed int64, train, held string) (SplitResult, error) {
 	var res SplitResult
-	side := func(want bool, n *int) iter.Seq2[Row, error] {
-		return func(yield func(Row, error) bool) {
-			*n = 0
-			var why reasons
-			res.Broken = 0
-			for row, err := range rows {
-				if err != nil && row.Values == nil {
-					rerr := asRowError(err)
-					why.add(rerr, row.File, row.Num)
-					res.Broken += rerr.lost()
-					continue
-				}
-				if Split(rowKey(row, m), fraction, seed) != want {
-					continue
-				}
-				*n++
-				if !yield(row, nil) {
-					return
-				}
-			}
-			res.Reasons = why.sorted()
+	var hashes []uint64
+	var why reasons
+	for row, err := range rows {
+		if err != nil && row.Values == nil {
+			rerr := asRowError(err)
+			why.add(rerr, row.File, row.Num)
+			res.Broken += rerr.lost()
+			continue
 		}
+		hashes = append(hashes, SplitHash(rowKey(row, m), seed))
 	}
-	trainRows, heldRows := side(false, &res.Train), side(true, &res.Held)
-	for range trainRows {
-	}
-	for range heldRows {
+	res.Reasons = why.sorted()
+	sides := Split(hashes, fraction)
+	for _, s := range sides {
+		if s {
+			res.Held++
+		} else {
+			res.Train++
+		}
 	}
 	for path, n := range map[string]int{train: res.Train, held: res.Held} {
 		if n == 0 {
-			return res, &RowError{File: path, What: fmt.Sprintf("none of %d rows falls to this side", res.Train+res.Held), Hint: "the data is small: take another fraction or seed"}
+			return res, &RowError{File: path, What: fmt.Sprintf("none of %d rows falls to this side", len(sides)), Hint: "rows that ask the same stay together: other rows are needed"}
 		}
 	}
-	if err := WriteRows(train, trainRows); err != nil {
+	side := func(want bool) iter.Seq2[Row, error] {
+		return func(yield func(Row, error) bool) {
+			i := 0
+			for row, err := range rows {
+				if err != nil && row.Values == nil {
+					continue
+				}
+				if i++; i <= len(sides) && sides[i-1] == want && !yield(row, nil) {
+					return
+				}
+			}
+		}
+	}
+	if err := WriteRows(train, side(false)); err != nil {
 		return res, err
 	}
-	return res, WriteRows(held, heldRows)
+	return res, WriteRows(held, side(true))
 }
 
 func rowKey(row Row, m Mapping) string {

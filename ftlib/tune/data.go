@@ -291,15 +291,16 @@ func pieces(ex corpus.Example, n int) []corpus.Example {
 
 // split keeps a part back for validation, by content: equal questions stay together.
 func split(records []corpus.Record, part float64, seed int64) (train, held []corpus.Record) {
-	for _, r := range records {
-		if corpus.Split(corpus.SplitKey(r), part, seed) {
-			held = append(held, r)
-		} else {
-			train = append(train, r)
-		}
+	hashes := make([]uint64, len(records))
+	for i, r := range records {
+		hashes[i] = corpus.SplitHash(corpus.SplitKey(r), seed)
 	}
-	if len(train) == 0 { // a handful of rows can all fall on one side
-		return held, nil
+	for i, side := range corpus.Split(hashes, part) {
+		if side {
+			held = append(held, records[i])
+		} else {
+			train = append(train, records[i])
+		}
 	}
 	return train, held
 }

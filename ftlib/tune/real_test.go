@@ -136,7 +136,9 @@ func TestTokensOutsideTheVocabularyAreRefused(t *testing.T) {
 	if err := os.WriteFile(path, []byte(small), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openData(specOf(model, jsonl(t, pairs(5)...)), model); err == nil || !strings.Contains(err.Error(), "row 1") || !strings.Contains(err.Error(), "20") {
+	spec := specOf(model, jsonl(t, pairs(5)...))
+	spec.Data.Split = -1
+	if _, err := openData(spec, model); err == nil || !strings.Contains(err.Error(), "row 1") || !strings.Contains(err.Error(), "20") {
 		t.Errorf("%v", err)
 	}
 }
