@@ -86,8 +86,10 @@ func (f *renderFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	in := cmd.InOrStdin()
-	if f.in != "-" {
+	in, name := cmd.InOrStdin(), f.in
+	if f.in == "-" {
+		name = "standard input"
+	} else {
 		file, err := os.Open(f.in)
 		if err != nil {
 			return withCode(exitUsage, err)
@@ -105,7 +107,7 @@ func (f *renderFlags) run(cmd *cobra.Command) (err error) {
 		out = file
 	}
 	w := bufio.NewWriter(out)
-	refused, total, err := renderLines(tmpl, o, f.in, in, w)
+	refused, total, err := renderLines(tmpl, o, name, in, w)
 	if err = errors.Join(err, w.Flush()); err != nil {
 		return err
 	}

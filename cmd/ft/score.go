@@ -165,7 +165,10 @@ func (b *scoreBatch) plain() bool {
 func (b *scoreBatch) score(m *llm.Model, logitsPath string) (*scored, error) {
 	v := m.Config.Vocab
 	for i := range b.IDs {
-		for t := range b.IDs[i] {
+		for t, id := range b.IDs[i] {
+			if id < 0 || int(id) >= v {
+				return nil, usageErrorf("input_ids row %d, position %d: %d is not in the vocabulary of %d", i, t, id, v)
+			}
 			if l, ok := b.label(i, t); ok && (l < 0 || int(l) >= v) {
 				return nil, usageErrorf("labels row %d, position %d: %d is not in the vocabulary of %d", i, t, l, v)
 			}
