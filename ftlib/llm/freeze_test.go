@@ -6,9 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/compute/dtypes"
-
-	"ftlab/ftlib"
 	"ftlab/ftlib/corpus"
 )
 
@@ -73,60 +70,6 @@ func TestUnfrozenErrors(t *testing.T) {
 	} {
 		if _, err := tiny(t, c.family).Unfrozen(c.freeze); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v; want %s", c.freeze, err, want)
-		}
-	}
-}
-
-// TestHalfPrecisionTrainsEveryAdapter compares gradients in bfloat16 with those in
-// float32: close, for every kind of adapter.
-func TestHalfPrecisionTrainsEveryAdapter(t *testing.T) {
-	for name, spec := range map[string]ftlib.LoRA{
-		"lora": {R: 4, Bias: "all"}, "dora": {R: 4, DoRA: true}, "dora with dropout": {R: 4, DoRA: true, Dropout: 0.2},
-	} {
-		var all [2]map[string][]float32
-		for i, dtype := range []dtypes.DType{dtypes.Float32, dtypes.BFloat16} {
-			base := tiny(t, "llama")
-			m, err := New(base.Backend, base.Config, 7, LoadOptions{DType: dtype})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer m.Close()
-			if _, err := m.NewAdapter(spec, 1); err != nil {
-				t.Fatal(err)
-			}
-			stir(t, m, rand.New(rand.NewPCG(5, 6)))
-			all[i] = gradients(t, m, EngineOptions{}, randomBatch(rand.New(rand.NewPCG(1, 2)), 2, 9, m.Config.Vocab))
-		}
-		for param, want := range all[0] {
-			if d, top := worst(all[1][param], want); d > 0.1*top {
-				t.Errorf("%s: the gradient of %s differs by %g of %g", name, param, d, top)
-			}
-		}
-	}
-}
-
-func TestLogProbsOfOneToken(t *testing.T) {
-	m := tiny(t, "llama")
-	e, err := NewEngine(m, EngineOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	got, err := e.LogProbs(&corpus.Batch{B: 1, T: 1, IDs: []int32{3}, Pos: []int32{0}, Seg: []int32{1}, Mask: []float32{0}})
-	if err != nil || !slices.Equal(got, []float32{0}) {
-		t.Errorf("%v, %v", got, err)
-	}
-}
-
-func TestWindowOfMistral(t *testing.T) {
-	for _, c := range []struct {
-		text string
-		want int
-	}{{"", 4096}, {`"sliding_window": null,`, 0}, {`"sliding_window": 7,`, 7}} {
-		got, err := ParseConfig([]byte(`{` + c.text + `"model_type":"mistral","vocab_size":61,"hidden_size":32,"num_hidden_layers":2,
-			"num_attention_heads":8,"intermediate_size":48}`))
-		if err != nil || !slices.Equal(got.Windows, []int{c.want, c.want}) {
-			t.Errorf("%q: windows %v, %v", c.text, got.Windows, err)
 		}
 	}
 }

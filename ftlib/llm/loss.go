@@ -100,16 +100,26 @@ func (e *Engine) Accumulate(batch *corpus.Batch, loss TokenLoss, scale float32, 
 	return t, p.backward(out[1])
 }
 
+// read runs the blocks over a batch without gradients or dropout. The caller frees the pass.
+func (e *Engine) read(batch *corpus.Batch) (*pass, error) {
+	p, err := e.start(batch, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.forward(false); err != nil {
+		p.free()
+		return nil, err
+	}
+	return p, nil
+}
+
 // Evaluate returns the sums of a batch without gradients or dropout.
 func (e *Engine) Evaluate(batch *corpus.Batch, loss TokenLoss) (Totals, error) {
-	p, err := e.start(batch, 0)
+	p, err := e.read(batch)
 	if err != nil {
 		return Totals{}, err
 	}
 	defer p.free()
-	if err := p.forward(false); err != nil {
-		return Totals{}, err
-	}
 	t, out, err := p.head(batch, headKey{loss: loss}, 0, false)
 	free(out...)
 	return t, err
@@ -118,14 +128,11 @@ func (e *Engine) Evaluate(batch *corpus.Batch, loss TokenLoss) (Totals, error) {
 // LogProbs returns the log-probability (nats) of every token from what stands before
 // it in its segment, [B, T] row-major; 0 where nothing does and for padding.
 func (e *Engine) LogProbs(batch *corpus.Batch) ([]float32, error) {
-	p, err := e.start(batch, 0)
+	p, err := e.read(batch)
 	if err != nil {
 		return nil, err
 	}
 	defer p.free()
-	if err := p.forward(false); err != nil {
-		return nil, err
-	}
 	_, out, err := p.head(batch, headKey{}, 0, true)
 	if err != nil {
 		return nil, err
@@ -155,14 +162,11 @@ func (e *Engine) LogProbs(batch *corpus.Batch) ([]float32, error) {
 // Logits returns the logits of every position, [B, T, V] row-major. All of them exist
 // at once on the host: for tests and small batches.
 func (e *Engine) Logits(batch *corpus.Batch) ([]float32, error) {
-	p, err := e.start(batch, 0)
+	p, err := e.read(batch)
 	if err != nil {
 		return nil, err
 	}
 	defer p.free()
-	if err := p.forward(false); err != nil {
-		return nil, err
-	}
 	if e.allLogits == nil {
 		params := e.headParams()
 		e.allLogits, err = newProgram(e.m.Backend, "logits", func(flat []*Node) []*Node {

@@ -149,7 +149,7 @@ func (e *Engine) headTensors() []*tensors.Tensor {
 
 // targetRows lists the trained targets of a batch: the hidden state that predicts
 // each, the token, its weight. Its length is one of few, so that few programs are
-// compiled: a quarter, a half or all of the positions. The head costs what the trained
+// compiled: a quarter, a half or all of the positions, in sixty-fours. The head costs what the trained
 // tokens cost, not what the batch does.
 func targetRows(b *corpus.Batch, all bool) (rows, targets []int32, weights []float32, err error) {
 	if len(b.Mask) != b.B*b.T {
@@ -175,6 +175,9 @@ func targetRows(b *corpus.Batch, all bool) (rows, targets []int32, weights []flo
 			size = s
 			break
 		}
+	}
+	if size > 64 {
+		size = (size + 63) / 64 * 64 // divides into chunks whatever the length of the batch
 	}
 	pad := max(size-len(rows), 0)
 	return append(rows, make([]int32, pad)...), append(targets, make([]int32, pad)...), append(weights, make([]float32, pad)...), nil
