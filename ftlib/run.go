@@ -79,7 +79,7 @@ type Optim struct {
 	Schedule     string   `json:"lr_scheduler_type,omitempty" yaml:"lr_scheduler_type,omitempty"` // "linear", "cosine", "constant"; zero: linear
 	WarmupSteps  int      `json:"warmup_steps,omitempty" yaml:"warmup_steps,omitempty"`           // zero: WarmupRatio decides
 	WarmupRatio  float64  `json:"warmup_ratio,omitempty" yaml:"warmup_ratio,omitempty"`           // of all steps; zero: none
-	WeightDecay  float64  `json:"weight_decay,omitempty" yaml:"weight_decay,omitempty"`           // on matrices only, never on norms and biases; zero: none
+	WeightDecay  float64  `json:"weight_decay,omitempty" yaml:"weight_decay,omitempty"`           // on matrices and DoRA's magnitudes, never on norms and biases; zero: none
 	Beta1        *float64 `json:"adam_beta1,omitempty" yaml:"adam_beta1,omitempty"`               // nil: 0.9
 	Beta2        *float64 `json:"adam_beta2,omitempty" yaml:"adam_beta2,omitempty"`               // nil: 0.999
 	Epsilon      float64  `json:"adam_epsilon,omitempty" yaml:"adam_epsilon,omitempty"`           // zero: 1e-8

@@ -274,6 +274,10 @@ func TestBranch(t *testing.T) {
 	if again, err := Branch(dir, "best", "", nil); err != nil || filepath.Base(again) != "r-from20-2" {
 		t.Errorf("%s, %v", again, err)
 	}
+	elsewhere := filepath.Join(t.TempDir(), "others")
+	if set, err := Branch(dir, "best", "", []string{"name=mine", "output_dir=" + elsewhere}); err != nil || set != filepath.Join(elsewhere, "mine") || !Is(set) {
+		t.Errorf("%s, %v", set, err)
+	}
 	for change, want := range map[string]string{
 		"lora.r=4":                 "a branch cannot change lora.r",
 		"data.train=other":         "a branch cannot change data.train",

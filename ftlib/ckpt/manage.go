@@ -69,7 +69,7 @@ var frozen = []string{"model.", "lora.", "method.", "data.", "seed", "batch.per_
 
 // Branch makes a new run from a checkpoint of another: the same history up to
 // there, other settings from there on. The changes are what [ftlib.Run.Set] takes.
-// An empty name becomes that of the parent with the step and a number. The new run
+// An empty name that no change sets becomes that of the parent with the step and a number. The new run
 // has its own copy of the checkpoint and is trained by resuming it.
 func Branch(dir, which, name string, changes []string) (string, error) {
 	parent, err := Spec(dir)
@@ -95,8 +95,12 @@ func Branch(dir, which, name string, changes []string) (string, error) {
 	if err := run.Validate(); err != nil {
 		return "", err
 	}
-	run.Out = filepath.Dir(dir)
-	run.Name = name
+	if run.Out == parent.Out {
+		run.Out = filepath.Dir(dir)
+	}
+	if run.Name == parent.Name || name != "" {
+		run.Name = name
+	}
 	for i := 1; run.Name == ""; i++ {
 		n := fmt.Sprintf("%s-from%d-%d", filepath.Base(dir), from.Step, i)
 		if _, err := os.Lstat(filepath.Join(run.Out, n)); errors.Is(err, os.ErrNotExist) {

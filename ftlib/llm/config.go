@@ -143,7 +143,9 @@ func LoadConfig(dir string) (Config, error) {
 	return c, nil
 }
 
-// ParseConfig reads the content of a config.json.
+// ParseConfig reads the content of a config.json. Its dropout rates (attention_dropout,
+// resid_pdrop, embd_pdrop) are not used: a base model is fine-tuned without dropout of
+// its own, the adapter's is lora_dropout.
 func ParseConfig(data []byte) (Config, error) {
 	var f configFile
 	if err := json.Unmarshal(data, &f); err != nil {

@@ -11,6 +11,7 @@ import (
 	"ftlab/ftlib"
 	"ftlab/ftlib/ckpt"
 	"ftlab/ftlib/corpus"
+	"ftlab/ftlib/optim"
 )
 
 // Source gives the micro-batches of a run, epoch after epoch without end, in an
@@ -163,7 +164,7 @@ func (l *Loop) step() error {
 		}
 		sums.Add(s)
 	}
-	lr := LearningRate(l.Run.Optim, step, l.plan.Steps)
+	lr := optim.LearningRate(l.Run.Optim, step, l.plan.Steps)
 	norm, err := l.Stepper.Apply(l.hyper(step, lr))
 	if err != nil {
 		return fmt.Errorf("tune: step %d: %w", step, err)

@@ -15,6 +15,7 @@ import (
 	"ftlab/ftlib"
 	"ftlab/ftlib/ckpt"
 	"ftlab/ftlib/corpus"
+	"ftlab/ftlib/optim"
 )
 
 // record keeps events without what a clock decides.
@@ -130,7 +131,7 @@ func TestHyperparametersReachTheStepper(t *testing.T) {
 	l, m := newTestLoop(func(r *ftlib.Run) { r.Optim.MaxGradNorm = -1; r.Seed = 9 })
 	run(t, l)
 	for i, h := range m.applied {
-		want := Hyper{LR: LearningRate(l.Run.Optim, i+1, 21), WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Step: i + 1, Seed: 9}
+		want := Hyper{LR: optim.LearningRate(l.Run.Optim, i+1, 21), WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Step: i + 1, Seed: 9}
 		if h != want {
 			t.Errorf("step %d: %+v, want %+v", i+1, h, want)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"ftlab/ftlib"
 	"ftlab/ftlib/ckpt"
+	"ftlab/ftlib/optim"
 )
 
 // reopen makes a new loop, as a new process would, at a checkpoint of dir.
@@ -184,7 +185,7 @@ func TestBranchGoesOnWithOtherSettings(t *testing.T) {
 	if err != nil || res.Step != 9 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	if m.applied[0].Step != 7 || m.applied[0].LR != LearningRate(l.Run.Optim, 7, 9) {
+	if m.applied[0].Step != 7 || m.applied[0].LR != optim.LearningRate(l.Run.Optim, 7, 9) {
 		t.Errorf("first step of the branch: %+v", m.applied[0])
 	}
 	info, err := ckpt.Read(other)

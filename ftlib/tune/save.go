@@ -11,6 +11,7 @@ import (
 	"ftlab/ftlib"
 	"ftlab/ftlib/ckpt"
 	"ftlab/ftlib/corpus"
+	"ftlab/ftlib/optim"
 	"ftlab/ftlib/safetensors"
 )
 
@@ -165,7 +166,7 @@ type badRow struct {
 
 // notFinite saves what was being trained on and makes the error that ends the run.
 func (l *Loop) notFinite(step int, what string, value float64, batches []*corpus.Batch) error {
-	lr := LearningRate(l.Run.Optim, step, l.plan.Steps)
+	lr := optim.LearningRate(l.Run.Optim, step, l.plan.Steps)
 	err := fmt.Errorf("tune: step %d: %s is %v: %w%s", step, what, value, ErrNotFinite, l.rowsOf(batches))
 	if l.Dir != nil {
 		name := fmt.Sprintf("bad-batch-step-%d.json", step)
