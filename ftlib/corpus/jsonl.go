@@ -98,10 +98,38 @@ func jsonObject(dec *json.Decoder, row *Row) *RowError {
 	if err != nil {
 		return &RowError{What: "broken JSON", Err: plainJSON(err)}
 	}
+	if tok == json.Delim('[') {
+		return jsonMessages(dec, row)
+	}
 	if tok != json.Delim('{') {
 		return &RowError{What: "a JSON object is expected, here is " + jsonName(tok)}
 	}
 	return jsonFields(dec, row)
+}
+
+// jsonMessages decodes a list whose bracket has been read: messages without an object
+// around them become the column messages.
+func jsonMessages(dec *json.Decoder, row *Row) *RowError {
+	var list []any
+	spoken := true
+	for dec.More() {
+		var v any
+		if err := dec.Decode(&v); err != nil {
+			return &RowError{What: "broken JSON", Err: plainJSON(err)}
+		}
+		obj, _ := v.(map[string]any)
+		_, ok := firstOf(obj, "role", "from")
+		spoken = spoken && ok
+		list = append(list, plainNumbers(v))
+	}
+	if _, err := dec.Token(); err != nil {
+		return &RowError{What: "broken JSON", Err: plainJSON(err)}
+	}
+	if len(list) == 0 || !spoken {
+		return &RowError{What: "a JSON object is expected, here is a list"}
+	}
+	row.Columns, row.Values = []string{"messages"}, map[string]any{"messages": list}
+	return nil
 }
 
 // jsonFields decodes the fields of an object whose brace has been read.

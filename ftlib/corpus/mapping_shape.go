@@ -191,6 +191,11 @@ func hasKeys(keys ...string) func(*shapeOf) bool {
 	}
 }
 
+// isSpoken says whether a list holds turns under any of the names that message knows.
+func isSpoken(s *shapeOf) bool {
+	return s.elemObj > 0 && anyKey(s, "from", "role", "speaker") && anyKey(s, "value", "content", "text")
+}
+
 func anyKey(s *shapeOf, keys ...string) bool {
 	return slices.ContainsFunc(keys, func(k string) bool { return s.keys[k] > 0 })
 }

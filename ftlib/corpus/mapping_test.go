@@ -51,6 +51,28 @@ func TestRecogniseColumnThatComesLate(t *testing.T) {
 	}
 }
 
+// TestRecogniseTurnsUnderOtherNames: messages without an object around them, roles beside
+// values, and inputs with targets.
+func TestRecogniseTurnsUnderOtherNames(t *testing.T) {
+	for data, form := range map[string]string{
+		`[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]`:              "messages",
+		`{"conversation":[{"role":"user","value":"a"},{"role":"assistant","value":"b"}]}`: "sharegpt",
+		`{"dialog":[{"speaker":"user","text":"a"},{"speaker":"bot","text":"b"}]}`:         "sharegpt",
+		`{"inputs":"a","targets":"b"}`:                                                    "instruction",
+	} {
+		m, recs, err := Read(put(t, "a.jsonl", data+"\n"), OpenOptions{}, Want{})
+		if err != nil || m.Form != form || m.Fits != 1 {
+			t.Errorf("%s: %v, %+v", data, err, m)
+			continue
+		}
+		for rec, err := range recs {
+			if err != nil || len(rec.Messages) != 2 || rec.Messages[0].Content != "a" || rec.Messages[1].Role != "assistant" || rec.Messages[1].Content != "b" {
+				t.Errorf("%s: %v, %+v", data, err, rec)
+			}
+		}
+	}
+}
+
 // TestMissingAnswersAreNoPromptData: where half of the answers are missing the rows
 // are not taken for prompts without an answer.
 func TestMissingAnswersAreNoPromptData(t *testing.T) {
