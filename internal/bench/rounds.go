@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,8 +21,15 @@ type side struct {
 	out *bufio.Scanner
 }
 
+// plainEnv is the environment without the malloc setting that this program gave
+// itself: every program measured decides for itself, as when a user starts it.
+func plainEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "GLIBC_TUNABLES=") })
+}
+
 func startSide(program string, args ...string) (*side, error) {
 	s := &side{cmd: exec.Command(program, args...)}
+	s.cmd.Env = plainEnv()
 	s.cmd.Stderr = io.Discard
 	if os.Getenv("FTLAB_BENCH_VERBOSE") != "" {
 		s.cmd.Stderr = os.Stderr

@@ -12,9 +12,9 @@ import (
 
 // whole runs a program until it prints a line with mark, and returns the seconds
 // from its start to that line and its peak resident size when it has ended, GiB.
-func whole(mark string, env []string, program string, args ...string) (seconds, peak float64, err error) {
+func whole(mark, program string, args ...string) (seconds, peak float64, err error) {
 	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = plainEnv()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return 0, 0, err
@@ -57,12 +57,12 @@ func fineTunes(o options, rounds int) (ours, peer, ourPeak, peerPeak []float64, 
 		if err := os.WriteFile(spec, []byte(yaml), 0o644); err != nil {
 			return nil, nil, nil, nil, err
 		}
-		s, p, err := whole("step 1/5", nil, o.ft, "train", spec)
+		s, p, err := whole("step 1/5", o.ft, "train", spec)
 		if err != nil {
 			return nil, nil, nil, nil, err
 		}
 		ours, ourPeak = append(ours, s), append(ourPeak, p)
-		s, p, err = whole("first step done", nil, o.python, o.peer, "sft", o.model, o.data, out+"-peer")
+		s, p, err = whole("first step done", o.python, o.peer, "sft", o.model, o.data, out+"-peer")
 		if err != nil {
 			return nil, nil, nil, nil, err
 		}
