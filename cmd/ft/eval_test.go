@@ -8,7 +8,7 @@ import (
 func TestEvalUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"eval", `required flag(s) "data", "model" not set`},
-		{"eval --model nowhere --data rows.jsonl", "model.path: stat nowhere"},
+		{"eval --model nowhere --data rows.jsonl", "model.path: llm: stat nowhere"},
 		{"eval --model . --data rows.jsonl extra", "unknown command"},
 	} {
 		if code, _, stderr := ft(t, strings.Fields(c.args)...); code != exitUsage || !strings.Contains(stderr, c.want) {

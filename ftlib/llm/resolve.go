@@ -28,7 +28,7 @@ func Resolve(path string) (string, error) {
 	}
 	name := hubModel.FindStringSubmatch(path)
 	if !errors.Is(err, fs.ErrNotExist) || name == nil || strings.HasSuffix(path, ".bin") {
-		return "", fmt.Errorf("llm: model %w; give a directory with config.json and safetensors, a llama2.c .bin file, or a name as owner/name", err)
+		return "", fmt.Errorf("llm: %w; give a directory with config.json and safetensors, a llama2.c .bin file, or a name as owner/name", err)
 	}
 	revision := name[2]
 	if revision == "" {
