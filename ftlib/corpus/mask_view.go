@@ -1,8 +1,6 @@
 package corpus
 
 import (
-	"fmt"
-	"html"
 	"strings"
 
 	"ftlab/ftlib/chat"
@@ -131,27 +129,4 @@ func TerminalLegend(color bool) string {
 		return show(TokenTrained, "trained") + "  " + show(TokenContext, "not trained") + "  " + show(TokenCut, "cut") + "  (a shade is a token, ↵ newline)"
 	}
 	return "【trained】  not trained  ✂cut✂  (· between tokens, ↵ newline)"
-}
-
-const htmlStyle = `<style>
-.ft-tokens{font:13px/1.9 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
-.ft-tokens span{border-radius:3px;padding:1px 0;margin-right:1px}
-.ft-tokens .trained{background:#2da44e55;box-shadow:inset 0 -2px #2da44e}
-.ft-tokens .context{background:#8882}
-.ft-tokens .cut{background:#cf222e33;text-decoration:line-through}
-.ft-tokens .legend{font-size:12px;opacity:.85;margin-bottom:.4em}
-</style>`
-
-// TokensHTML draws tokens for a notebook: trained green, read only grey, cut red, the
-// id of each in its tooltip. It needs nothing from outside.
-func TokensHTML(views []TokenView) string {
-	trained, context, cut := TokenCounts(views)
-	var b strings.Builder
-	b.WriteString(htmlStyle)
-	fmt.Fprintf(&b, `<div class="ft-tokens"><div class="legend"><span class="trained">trained %d</span> <span class="context">not trained %d</span> <span class="cut">cut %d</span></div>`, trained, context, cut)
-	for i, v := range views {
-		fmt.Fprintf(&b, `<span class="%s" title="token %d, id %d">%s</span>`, v.State, i, v.ID, html.EscapeString(visible(v.Text)))
-	}
-	b.WriteString("</div>")
-	return b.String()
 }
