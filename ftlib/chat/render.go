@@ -194,7 +194,11 @@ func (a *attribution) uninterrupted(n, from, to int) bool {
 }
 
 // specialToken is a token in angle brackets, as they end turns.
-var specialToken = regexp.MustCompile(`<\|[^|<>\s]{1,60}\|>|<｜[^<>]{1,60}｜>|</s>|<eos>|<end_of_turn>`)
+var specialToken = regexp.MustCompile(`<\|[^|<>\s]{1,60}\|>|<\w{1,60}\|>|<｜[^<>]{1,60}｜>|</s>|<eos>|<end_of_turn>`)
+
+// further matches a token that ends a turn too where one has just ended something:
+// <|END_RESPONSE|><|END_OF_TURN_TOKEN|>.
+var further = regexp.MustCompile(`(?i)end_?of_?turn|eot|im_end`)
 
 // header matches tokens that open a turn and never close one.
 var header = regexp.MustCompile(`(?i)start|header|begin|\|(user|assistant|system|tool|observation|human|bot)\|`)
@@ -232,6 +236,9 @@ func (a *attribution) turnEnd(n, to int) int {
 	// What the template writes between text and token (a closing tag, a space) is the
 	// model's to write too, when it surely belongs to this message.
 	if stop >= 0 && (to+at <= own || strings.TrimSpace(tail[:at]) == "") {
+		if m := specialToken.FindStringIndex(tail[stop:]); m != nil && m[0] == 0 && further.MatchString(tail[stop:stop+m[1]]) && !header.MatchString(tail[stop:stop+m[1]]) {
+			stop += m[1]
+		}
 		return to + stop
 	}
 	// No token ends this turn: the white space that the template itself writes behind
@@ -264,8 +271,11 @@ func (a *attribution) afterHeader(i, from int) int {
 	for start > 0 && (a.owner[start-1] == int32(i+1) || a.owner[start-1] == 0) {
 		start--
 	}
-	if at := strings.LastIndex(a.out.Text[start:from], prompt); at >= 0 {
-		return start + at + len(prompt)
+	line, _, _ := strings.Cut(prompt, "\n") // what follows may stand for thoughts that this message has not
+	for _, p := range []string{prompt, line + "\n"} {
+		if at := strings.LastIndex(a.out.Text[start:from], p); at >= 0 {
+			return start + at + len(p)
+		}
 	}
 	return from
 }

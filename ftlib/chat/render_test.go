@@ -163,6 +163,32 @@ func TestToolCallsAreTrained(t *testing.T) {
 	}
 }
 
+// Two tokens may end a turn, an end token need not begin with a bar, and the prompt may
+// open thoughts that a call of a tool has not.
+func TestTurnEnds(t *testing.T) {
+	const loop = "{% for m in messages %}<|turn>{{ m.role }}\n{{ m.content }}END\n{% endfor %}"
+	const call = "{% for m in messages %}<|h|>{{ m.role }}\n{% if m.call %}<think></think><call>{{ m.call }}{% else %}{{ m.content }}{% endif %}END\n{% endfor %}{% if add_generation_prompt %}<|h|>assistant\n<think>\n{% endif %}"
+	for _, c := range []struct{ src, end, want string }{
+		{loop, "<turn|>", "A<turn|>"},
+		{loop, "<|END_RESPONSE|><|END_OF_TURN_TOKEN|>", "A<|END_RESPONSE|><|END_OF_TURN_TOKEN|>"},
+		{loop, "<|im_end|><|start|>", "A<|im_end|>"},
+		{call, "<|im_end|>", "<think></think><call>f<|im_end|>|A<|im_end|>"},
+	} {
+		tmpl, err := Parse(strings.ReplaceAll(c.src, "END", c.end), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		msgs := []Message{{Role: "user", Content: "Q"}, {Role: "assistant", Content: "A"}}
+		if c.src == call {
+			msgs = []Message{msgs[0], {Role: "assistant", Extra: map[string]any{"call": "f"}}, msgs[0], msgs[1]}
+		}
+		spans, err := tmpl.Render(msgs, RenderOptions{})
+		if got := strings.Join(trainedText(spans), "|"); err != nil || got != c.want {
+			t.Errorf("%s: trains %q, want %q (%v)", c.end, got, c.want, err)
+		}
+	}
+}
+
 // The generation prompt belongs to nobody, also where a template writes it in its loop.
 func TestGenerationPromptHasNoOwner(t *testing.T) {
 	tmpl, err := Parse("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if loop.last and add_generation_prompt %}<assistant>{% endif %}{% endfor %}", Options{})
