@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -183,7 +182,7 @@ func readPrompts(cmd *cobra.Command, path string) ([]any, error) {
 		in, name = file, path
 	}
 	var prompts []any
-	r := bufio.NewReader(in)
+	r := lineReader(in)
 	for line := 1; ; line++ {
 		data, err := r.ReadBytes('\n')
 		if err != nil && err != io.EOF {

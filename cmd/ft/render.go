@@ -166,7 +166,7 @@ func (f *renderFlags) prepare(cmd *cobra.Command) (*chat.Template, chat.RenderOp
 func renderLines(tmpl *chat.Template, o chat.RenderOptions, name string, in io.Reader, out io.Writer) (refused, total int, err error) {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	r := bufio.NewReaderSize(in, 1<<20)
+	r := lineReader(in)
 	for line := 1; ; line++ {
 		data, rerr := r.ReadBytes('\n')
 		if data = bytes.TrimSpace(data); len(data) > 0 {

@@ -142,6 +142,21 @@ func TestRenderFlags(t *testing.T) {
 	}
 }
 
+// A file of another system may begin with a byte order mark and end lines with CR LF.
+func TestByteOrderMark(t *testing.T) {
+	path := conversationsFile(t, "\ufeff[{\"role\":\"user\",\"content\":\"a\"}]\r", "[{\"role\":\"user\",\"content\":\"b\"}]\r")
+	code, out, msg := runRender(t, "render", "--template", "chatml", "--in", path)
+	if code != 0 || len(readRendered(t, out)) != 2 {
+		t.Errorf("exit code %d, %q %q", code, out, msg)
+	}
+	dir := tokenizerDir(t)
+	path = conversationsFile(t, "\ufeff\"a\"\r", "\"a\"\r")
+	code, out, msg = runRender(t, "tokenize", "--tokenizer", dir, "--in", path)
+	if a, b, ok := strings.Cut(strings.TrimSpace(out), "\n"); code != 0 || !ok || a != b {
+		t.Errorf("exit code %d, %q %q", code, out, msg)
+	}
+}
+
 func TestDataShowTokens(t *testing.T) {
 	rows := filepath.Join(t.TempDir(), "rows.jsonl")
 	if err := os.WriteFile(rows, []byte(`{"prompt":"the ","completion":"answer"}`+"\n"+`{"prompt":"two ","completion":"words"}`+"\n"), 0o644); err != nil {

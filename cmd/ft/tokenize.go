@@ -156,7 +156,7 @@ func convertLines(cmd *cobra.Command, in, out string, convert func(out, line []b
 			}
 		}()
 	}
-	r, w := bufio.NewReaderSize(from, 1<<16), bufio.NewWriterSize(to, 1<<16)
+	r, w := lineReader(from), bufio.NewWriterSize(to, 1<<16)
 	var buf []byte
 	for n := 1; ; n++ {
 		line, readErr := r.ReadBytes('\n')
@@ -179,6 +179,15 @@ func convertLines(cmd *cobra.Command, in, out string, convert func(out, line []b
 			return err
 		}
 	}
+}
+
+// lineReader reads a text that may begin with a byte order mark.
+func lineReader(from io.Reader) *bufio.Reader {
+	r := bufio.NewReaderSize(from, 1<<16)
+	if mark, _ := r.Peek(3); string(mark) == "\ufeff" {
+		r.Discard(3)
+	}
+	return r
 }
 
 // shownToken is a token of a text, for the table and as JSON.
