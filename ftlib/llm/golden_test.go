@@ -11,7 +11,6 @@ import (
 
 	"github.com/gomlx/compute"
 
-	"ftlab/ftlib"
 	"ftlab/ftlib/backend"
 	"ftlab/ftlib/corpus"
 	"ftlab/ftlib/optim"
@@ -366,92 +365,4 @@ func checkFinal(g goldenFile, a *Adapter, prefix string) {
 	if p, top := diffs[len(diffs)*999/1000], diffs[len(diffs)-1]; p > 5e-5 || top > 5e-4 {
 		g.t.Errorf("final weights differ: 99.9 %% within %g, all within %g", p, top)
 	}
-}
-
-// TestGoldenSFT repeats TRL's SFTTrainer: two optimizer steps of two micro-batches.
-func TestGoldenSFT(t *testing.T) {
-	for name, loss := range map[string]TokenLoss{"nll": NLL, "dft": DFT} {
-		t.Run(name, func(t *testing.T) {
-			g := openGolden(t, "e2e/sft_"+name+".safetensors")
-			var c struct {
-				Log []struct {
-					GradNorm float64 `json:"grad_norm"`
-					Loss     float64 `json:"loss"`
-					LR       float64 `json:"learning_rate"`
-				} `json:"log"`
-			}
-			testkit.GoldenJSON(t, "e2e/sft_"+name+".json", &c)
-			m := loadGoldenOn(t, goBackend(t), "models/llama")
-			a := adapterFrom(g, m, "init.")
-			e, err := NewEngine(m, EngineOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer e.Close()
-			opt, err := optim.NewAdamW(m.Backend)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer opt.Close()
-			micro := 0
-			for i, want := range c.Log {
-				sum, total := 0.0, float64(g.floats(fmt.Sprintf("micro%d.num_items_in_batch", micro))[0])
-				for range 2 {
-					got, err := e.Accumulate(g.batch(fmt.Sprintf("micro%d.", micro)), loss, float32(1/total), 0)
-					if err != nil {
-						t.Fatal(err)
-					}
-					sum += got.Loss
-					micro++
-				}
-				if math.Abs(sum/total-want.Loss) > 1e-5 {
-					t.Errorf("step %d: loss %v, want %v", i+1, sum/total, want.Loss)
-				}
-				squares, err := e.GradSquares()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if r := relative(math.Sqrt(squares), want.GradNorm); r > 1e-4 {
-					t.Errorf("step %d: gradient norm %v, want %v", i+1, math.Sqrt(squares), want.GradNorm)
-				}
-				// The case's trainer: AdamW, constant rate, weight decay 0.01, clip 0.3 (found: it alone gives the final weights).
-				h := optim.Hyper{LR: want.LR, WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, MaxGradNorm: 0.3, Step: i + 1}
-				for _, names := range e.Groups() {
-					if err := opt.Step(e, names, h, math.Sqrt(squares), func(n string) bool { return !NoDecay(n) }); err != nil {
-						t.Fatal(err)
-					}
-				}
-				e.ClearGrads()
-			}
-			checkFinal(g, a, "final.")
-		})
-	}
-}
-
-// adapterFrom makes an adapter of the tensors of a case; its alpha is 16.
-func adapterFrom(g goldenFile, m *Model, prefix string) *Adapter {
-	g.t.Helper()
-	targets, r := map[string]bool{}, 0
-	for _, name := range g.Names() {
-		if param, ok := strings.CutPrefix(name, prefix); ok && strings.HasSuffix(param, ".lora_A.weight") {
-			targets[strings.TrimSuffix(internalName(param), ".lora_A")] = true
-			x, err := g.Tensor(name)
-			if err != nil {
-				g.t.Fatal(err)
-			}
-			r = x.Shape[0]
-		}
-	}
-	a, err := m.NewAdapter(ftlib.LoRA{R: r, Alpha: 16, Targets: sortedKeys(targets)}, 1)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	for name := range a.params {
-		old := a.params[name]
-		if err := a.put(m, name, g.floats(prefix+peftName(name)), old.Shape().Dimensions...); err != nil {
-			g.t.Fatal(err)
-		}
-		free(old)
-	}
-	return a
 }
