@@ -261,7 +261,7 @@ func TestAudit(t *testing.T) {
 	if a.Add(Example{}, &Refusal{"f", 3, NothingTrained, "d", "h"}) {
 		t.Error("a refused row was kept")
 	}
-	if err := a.Err(Limits{MaxCut: -1}); !errors.As(err, &r) || r.Num != 3 || !strings.Contains(err.Error(), "1 rows: nothing trained") {
+	if err := a.Err(Limits{MaxCut: -1}); !errors.As(err, &r) || r.Num != 3 || !strings.Contains(err.Error(), "1 row: nothing trained") {
 		t.Errorf("refused row: %v", err)
 	}
 	if err := a.Err(Limits{Insist: true}); err != nil {
@@ -270,7 +270,7 @@ func TestAudit(t *testing.T) {
 	for range 12 {
 		a.Add(Example{}, errors.New("unreadable"))
 	}
-	if a.OtherRows != 12 || len(a.Other) != 10 || !strings.Contains(a.String(), "12 rows: other errors") {
+	if a.OtherRows != 12 || len(a.Other) != 10 || !strings.Contains(a.String(), "12 rows: cannot be read, or fit no record") {
 		t.Errorf("other errors: %d, %s", a.OtherRows, a.String())
 	}
 	if a.Rows != 24 || a.Kept != 11 || a.Trained != 22 || a.Tokens != 33 || a.Cut != 2 || a.CutTokens != 10 {

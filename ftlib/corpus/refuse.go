@@ -170,23 +170,30 @@ func (a *Audit) first() error {
 func (a *Audit) refusals() string {
 	var parts []string
 	for _, r := range a.reasons() {
-		parts = append(parts, fmt.Sprintf("%d rows: %s", a.Refused[r], r))
+		parts = append(parts, fmt.Sprintf("%s: %s", someRows(a.Refused[r]), r))
 	}
 	if a.OtherRows > 0 {
-		parts = append(parts, fmt.Sprintf("%d rows: other errors", a.OtherRows))
+		parts = append(parts, someRows(a.OtherRows)+": cannot be read, or fit no record")
 	}
 	return strings.Join(parts, ", ")
+}
+
+func someRows(n int) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
 }
 
 // String is the summary that is printed before training.
 func (a *Audit) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d rows, %d tokens, %d trained", a.Kept, a.Tokens, a.Trained)
+	fmt.Fprintf(&b, "%s, %d tokens, %d trained", someRows(a.Kept), a.Tokens, a.Trained)
 	if a.Tokens > 0 {
 		fmt.Fprintf(&b, " (%.1f %%)", 100*float64(a.Trained)/float64(a.Tokens))
 	}
 	if a.Cut > 0 {
-		fmt.Fprintf(&b, "; %d rows cut by %d tokens in all (%d of them inside a trained turn)", a.Cut, a.CutTokens, a.CutLabels)
+		fmt.Fprintf(&b, "; %s cut by %d tokens in all (%d of them inside a trained turn)", someRows(a.Cut), a.CutTokens, a.CutLabels)
 	}
 	if s := a.refusals(); s != "" {
 		fmt.Fprintf(&b, "; refused: %s", s)
