@@ -3,6 +3,7 @@ package corpus
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,8 @@ import (
 
 // readCSV reads separated values. Separator, quoting and header are seen from the
 // first 256 KiB: a file whose first row is data gets columns column_1, column_2, ...
-// All values are strings; recognition reads numbers and truth values from them.
+// All values are strings, but for JSON lists of messages or steps; recognition reads
+// numbers and truth values from them.
 func readCSV(path, format string, opts OpenOptions, yield yieldFunc) {
 	s, ferr := openStream(path)
 	if ferr != nil {
@@ -98,8 +100,36 @@ func (c *csvReader) row(rec []string) (Row, *RowError) {
 			bad = &RowError{File: c.path, Row: c.num, Column: c.columns[i], What: "not valid UTF-8", Hint: "save the file as UTF-8"}
 		}
 		row.Values[c.columns[i]] = v
+		if list := jsonCell(v); list != nil {
+			row.Values[c.columns[i]] = list
+		}
 	}
 	return row, bad
+}
+
+// jsonCell is the list that a value holds as JSON: turns, steps or ranked responses,
+// for which separated values have no other form. nil where it holds none.
+func jsonCell(v string) []any {
+	v = strings.TrimSpace(v)
+	if !strings.HasPrefix(v, "[") || !strings.HasSuffix(v, "]") {
+		return nil
+	}
+	var list []any
+	dec := json.NewDecoder(strings.NewReader(v))
+	dec.UseNumber()
+	if dec.Decode(&list) != nil {
+		return nil
+	}
+	for i, e := range list {
+		obj, _ := e.(map[string]any)
+		_, spoken := firstOf(obj, "role", "from")
+		_, step := firstOf(obj, "step", "reward", "rank")
+		if !spoken && !step {
+			return nil
+		}
+		list[i] = plainNumbers(obj)
+	}
+	return list
 }
 
 // csvForm is how a separated file is written.

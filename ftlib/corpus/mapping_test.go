@@ -73,6 +73,20 @@ func TestRecogniseTurnsUnderOtherNames(t *testing.T) {
 	}
 }
 
+// TestListsInSeparatedValues: lists stand as JSON in the values of a csv file.
+func TestListsInSeparatedValues(t *testing.T) {
+	for data, form := range map[string]string{
+		"id,messages\n1,\"[{\"\"role\"\":\"\"user\"\",\"\"content\"\":\"\"a\"\"},{\"\"role\"\":\"\"assistant\"\",\"\"content\"\":\"\"b\"\"}]\"\n": "messages",
+		"problem,steps\np q,\"[{\"\"step\"\":\"\"a\"\",\"\"reward\"\":1},{\"\"step\"\":\"\"b\"\",\"\"reward\"\":-1}]\"\n":                         "steps",
+		"prompt,completion\na b,[1]\n": "prompt-completion",
+	} {
+		m, err := Recognise(Open(put(t, "a.csv", data), OpenOptions{}), Want{})
+		if err != nil || m.Form != form || m.Fits != 1 {
+			t.Errorf("%s: %v, %+v", data, err, m)
+		}
+	}
+}
+
 // TestMissingAnswersAreNoPromptData: where half of the answers are missing the rows
 // are not taken for prompts without an answer.
 func TestMissingAnswersAreNoPromptData(t *testing.T) {
