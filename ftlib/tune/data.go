@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 
 	"ftlab/ftlib"
@@ -31,6 +32,7 @@ type Data struct {
 	Held      int          // rows evaluated on
 	Tokenizer *token.Tokenizer
 	Template  *chat.Template // nil: none
+	foreign   bool           // the template is not the tokenizer's own: checkpoints carry it
 	MaxLength int
 }
 
@@ -96,6 +98,15 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 	records, bad, err := o.read(src, d)
 	if err != nil {
 		return nil, err
+	}
+	d.foreign = run.Data.Template != ""
+	if o.tmpl == nil && strings.HasPrefix(d.Mapping.Form, "turns") {
+		// The rows say themselves how a conversation looks.
+		if o.tmpl, err = templateOf("guanaco", dir); err != nil {
+			return nil, err
+		}
+		d.Template, d.foreign = o.tmpl, true
+		d.Warnings = append(d.Warnings, "the tokenizer has no chat template and the rows are written in turns (### Human: ...): they are trained in that form (data.chat_template: guanaco)")
 	}
 	held, heldBad := []corpus.Record(nil), []error(nil)
 	switch {

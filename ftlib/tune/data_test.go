@@ -254,6 +254,36 @@ func TestTemplateChoice(t *testing.T) {
 	}
 }
 
+// Rows that are written in turns train in that form where the tokenizer has no template
+// of its own, which is said, and the checkpoint carries it.
+func TestRowsInTurnsBringTheirTemplate(t *testing.T) {
+	dir := letters(t)
+	var rows []any
+	for i := range 30 {
+		rows = append(rows, map[string]any{"text": fmt.Sprintf("### Human: a%d### Assistant: b%d", i, i)})
+	}
+	run := specOf(dir, jsonl(t, rows...))
+	d, err := openData(run, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Template == nil || d.Template.Name() != "guanaco" || len(d.Warnings) == 0 || !strings.Contains(d.Warnings[0], "in turns") {
+		t.Fatalf("template %v, warnings %q", d.Template, d.Warnings)
+	}
+	out := t.TempDir()
+	if err := d.beside(run)(out, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(out, "chat_template.jinja")); err != nil {
+		t.Error(err)
+	}
+	// Conversations in any other form still need a name.
+	run = specOf(dir, jsonl(t, map[string]any{"messages": []any{map[string]any{"role": "user", "content": "a"}, map[string]any{"role": "assistant", "content": "b"}}}))
+	if _, err := openData(run, dir); err == nil || !strings.Contains(err.Error(), "template") {
+		t.Errorf("messages without a template: %v", err)
+	}
+}
+
 // TestRealData opens the real files with the tokenizer of a real model.
 func TestRealData(t *testing.T) {
 	model := filepath.Dir(testkit.SharedData(t, "stories260K/tokenizer.json"))

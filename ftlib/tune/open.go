@@ -154,7 +154,7 @@ func tokenizerDir(model string) string {
 // generation writes conversations as training did.
 func (d *Data) beside(run ftlib.Run) func(dir string, whole bool) error {
 	return func(dir string, whole bool) error {
-		if d.Template != nil && run.Data.Template != "" {
+		if d.Template != nil && d.foreign {
 			if err := os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte(d.Template.Source()), 0o644); err != nil {
 				return err
 			}
