@@ -136,7 +136,7 @@ func (f *generateFlags) run(cmd *cobra.Command) error {
 // many answers prompts in batches and writes each batch when it is done.
 func (f *generateFlags) many(cmd *cobra.Command, g *llm.Generator, prompts []any, ids [][]int32) (err error) {
 	w := cmd.OutOrStdout()
-	if f.out != "-" {
+	if f.out != "-" { // kept if it is interrupted: what was generated is worth having
 		file, openErr := os.Create(f.out)
 		if openErr != nil {
 			return withCode(exitUsage, openErr)
@@ -172,15 +172,11 @@ func (f *generateFlags) many(cmd *cobra.Command, g *llm.Generator, prompts []any
 
 // readPrompts reads one JSON value a line.
 func readPrompts(cmd *cobra.Command, path string) ([]any, error) {
-	in, name := cmd.InOrStdin(), "standard input"
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, withCode(exitUsage, err)
-		}
-		defer file.Close()
-		in, name = file, path
+	in, name, closeIn, err := openIn(cmd, path)
+	if err != nil {
+		return nil, err
 	}
+	defer closeIn()
 	var prompts []any
 	r := lineReader(in)
 	for line := 1; ; line++ {

@@ -86,26 +86,16 @@ func (f *renderFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	in, name := cmd.InOrStdin(), f.in
-	if f.in == "-" {
-		name = "standard input"
-	} else {
-		file, err := os.Open(f.in)
-		if err != nil {
-			return withCode(exitUsage, err)
-		}
-		defer file.Close()
-		in = file
+	in, name, closeIn, err := openIn(cmd, f.in)
+	if err != nil {
+		return err
 	}
-	out := cmd.OutOrStdout()
-	if f.out != "-" {
-		file, err := os.Create(f.out)
-		if err != nil {
-			return withCode(exitUsage, err)
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		out = file
+	defer closeIn()
+	out, finish, err := openOut(cmd, f.out)
+	if err != nil {
+		return err
 	}
+	defer func() { err = finish(err) }()
 	w := bufio.NewWriter(out)
 	refused, total, err := renderLines(tmpl, o, name, in, w)
 	if err = errors.Join(err, w.Flush()); err != nil {

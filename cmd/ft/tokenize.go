@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,31 +129,16 @@ func excerpt(line []byte) string {
 // convertLines turns the file in into the file out, line by line. Out appears only
 // when all of it is written.
 func convertLines(cmd *cobra.Command, in, out string, convert func(out, line []byte) ([]byte, error)) (err error) {
-	from, name := cmd.InOrStdin(), "standard input"
-	if in != "-" {
-		f, err := os.Open(in)
-		if err != nil {
-			return withCode(exitUsage, err)
-		}
-		defer f.Close()
-		from, name = f, in
+	from, name, closeIn, err := openIn(cmd, in)
+	if err != nil {
+		return err
 	}
-	to := cmd.OutOrStdout()
-	if out != "" && out != "-" {
-		f, openErr := os.Create(out + ".partial")
-		if openErr != nil {
-			return withCode(exitUsage, openErr)
-		}
-		to = f
-		defer func() {
-			err = errors.Join(err, f.Close())
-			if err == nil {
-				err = os.Rename(f.Name(), out)
-			} else {
-				err = errors.Join(err, os.Remove(f.Name()))
-			}
-		}()
+	defer closeIn()
+	to, finish, err := openOut(cmd, out)
+	if err != nil {
+		return err
 	}
+	defer func() { err = finish(err) }()
 	r, w := lineReader(from), bufio.NewWriterSize(to, 1<<16)
 	var buf []byte
 	for n := 1; ; n++ {

@@ -326,29 +326,7 @@ func (p *parser) signature(m *macroStmt) {
 
 // target is what set, for and with assign to: a name, names with commas, or ns.attr.
 func (p *parser) target(ends []string, namespace bool) expr {
-	line := p.cur().line
-	var items []expr
-	tuple := false
-	for {
-		if len(items) > 0 {
-			p.expect(",")
-		}
-		if p.is("var_end") || p.is("block_end") || p.is(")") || p.isName(ends...) {
-			break
-		}
-		items = append(items, p.targetItem(namespace))
-		if !p.is(",") {
-			break
-		}
-		tuple = true
-	}
-	if !tuple {
-		if len(items) == 0 {
-			p.fail("Expected an expression, got '%s'", p.cur().describe())
-		}
-		return items[0]
-	}
-	return &listExpr{pos(line), items, true}
+	return p.list(ends, false, func() expr { return p.targetItem(namespace) })
 }
 
 func (p *parser) targetItem(namespace bool) expr {

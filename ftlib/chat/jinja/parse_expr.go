@@ -3,6 +3,12 @@ package jinja
 // tuple reads one expression, or several with commas between. Empty parentheses are a
 // tuple too.
 func (p *parser) tuple(cond bool, ends []string, parens bool) expr {
+	return p.list(ends, parens, func() expr { return p.expression(cond) })
+}
+
+// list reads items with commas between: one alone is itself, several are a tuple, and
+// none at all is one where empty is allowed.
+func (p *parser) list(ends []string, empty bool, item func() expr) expr {
 	line := p.cur().line
 	var items []expr
 	tuple := false
@@ -13,7 +19,7 @@ func (p *parser) tuple(cond bool, ends []string, parens bool) expr {
 		if p.is("var_end") || p.is("block_end") || p.is(")") || p.isName(ends...) {
 			break
 		}
-		items = append(items, p.expression(cond))
+		items = append(items, item())
 		if !p.is(",") {
 			break
 		}
@@ -23,7 +29,7 @@ func (p *parser) tuple(cond bool, ends []string, parens bool) expr {
 		if len(items) > 0 {
 			return items[0]
 		}
-		if !parens {
+		if !empty {
 			p.fail("Expected an expression, got '%s'", p.cur().describe())
 		}
 	}
