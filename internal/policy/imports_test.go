@@ -26,10 +26,15 @@ var mayImport = map[string]string{
 	"ftlib/eval":        "ftlib ftlib/chat ftlib/corpus ftlib/llm ftlib/token",
 	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/optim ftlib/safetensors ftlib/token",
 
+	"kernel/internal/wire":        "",
+	"kernel/session":              "kernel/internal/wire",
+	"kernel/session/internal/gen": "kernel/internal/wire",
+	"kernel/device":               "kernel/internal/wire",
+
 	"kernel/spec":     "",
 	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/corpus ftlib/token ftlib/tune",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/spec",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/device kernel/session kernel/spec",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",

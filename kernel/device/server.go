@@ -1,0 +1,182 @@
+package device
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"ftlab/kernel/internal/wire"
+)
+
+// Options of a server.
+type Options struct {
+	Executables int           // how many compiled programs stay; 0: 256
+	LimitBytes  int64         // buffers together; 0: no limit
+	Idle        time.Duration // end when for so long there was no client and nothing kept; 0: never
+}
+
+// maxMemo bounds the shape memo; a program of any size uses a few hundred entries.
+const maxMemo = 1 << 16
+
+// Server owns a backend.
+type Server struct {
+	backend compute.Backend
+	options Options
+
+	mu       sync.Mutex
+	next     uint64 // number of the next buffer or executable
+	tick     uint64
+	bytes    int64
+	buffers  map[uint64]*buffer
+	kept     map[string]uint64
+	sessions map[string]*session
+	memo     map[string]wire.Result
+	programs map[string]*executable // by hash
+	compiled map[uint64]*executable // by number
+	stats    wire.Stats             // the counters among them
+	conns    map[net.Conn]bool
+	listener net.Listener
+	idle     *time.Timer
+	closed   bool
+	running  sync.WaitGroup // connections
+}
+
+// session is a client program.
+type session struct {
+	conns    int
+	buffers  map[uint64]int // references
+	programs map[uint64]int
+	builders map[uint64]*wire.Replayer
+}
+
+// New serves a backend, which stays the caller's to finalize.
+func New(b compute.Backend, o Options) *Server {
+	if o.Executables == 0 {
+		o.Executables = 256
+	}
+	return &Server{backend: b, options: o, buffers: map[uint64]*buffer{}, kept: map[string]uint64{}, sessions: map[string]*session{},
+		memo: map[string]wire.Result{}, programs: map[string]*executable{}, compiled: map[uint64]*executable{}, conns: map[net.Conn]bool{}}
+}
+
+// Serve answers clients until Close, a client's Stop, or Options.Idle; these return
+// nil. All buffers are freed before it returns. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	s.listener = l
+	closed := s.closed
+	s.watchIdle()
+	s.mu.Unlock()
+	if closed {
+		l.Close()
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			s.mu.Lock()
+			if s.closed {
+				err = nil
+			}
+			s.mu.Unlock()
+			s.Close()
+			s.running.Wait()
+			s.empty()
+			return err
+		}
+		s.mu.Lock()
+		if s.closed {
+			c.Close()
+		} else {
+			s.conns[c] = true
+			s.running.Add(1)
+			go s.serve(c)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// Close ends the server: no new request is read. Executions run to their end.
+func (s *Server) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	for c := range s.conns {
+		c.Close()
+	}
+}
+
+// empty frees what is kept and compiled.
+func (s *Server) empty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, id := range s.kept {
+		s.unref(id)
+		delete(s.kept, name)
+	}
+	s.options.Executables = 0
+	s.evict()
+}
+
+// unused says whether nobody would miss the server.
+func (s *Server) unused() bool { return len(s.sessions) == 0 && len(s.kept) == 0 }
+
+// watchIdle starts or stops the clock; s.mu is held.
+func (s *Server) watchIdle() {
+	if s.idle != nil {
+		s.idle.Stop()
+		s.idle = nil
+	}
+	if s.options.Idle > 0 && s.unused() && !s.closed {
+		s.idle = time.AfterFunc(s.options.Idle, func() {
+			s.mu.Lock()
+			unused := s.unused()
+			s.mu.Unlock()
+			if unused {
+				s.Close()
+			}
+		})
+	}
+}
+
+// attach counts a connection of a session; s.mu is held.
+func (s *Server) attach(id string) *session {
+	ss := s.sessions[id]
+	if ss == nil {
+		ss = &session{buffers: map[uint64]int{}, programs: map[uint64]int{}, builders: map[uint64]*wire.Replayer{}}
+		s.sessions[id] = ss
+	}
+	ss.conns++
+	s.watchIdle()
+	return ss
+}
+
+// detach frees what a session holds when its last connection ends.
+func (s *Server) detach(id string, ss *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ss.conns--; ss.conns > 0 {
+		return
+	}
+	for b, n := range ss.buffers {
+		for range n {
+			s.unref(b)
+		}
+	}
+	for x, n := range ss.programs {
+		s.compiled[x].refs -= n
+	}
+	s.evict()
+	delete(s.sessions, id)
+	s.watchIdle()
+}
+
+// Stats of the server.
+func (s *Server) Stats() wire.Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.statsLocked()
+}

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package wire
+
+import (
+	"errors"
+	"net"
+)
+
+// SameUser returns an error: only Linux is asked who is at the other end.
+func SameUser(net.Conn) error {
+	return errors.New("who is at the other end of a socket is known on Linux only")
+}
