@@ -24,7 +24,7 @@ var groups = []struct{ id, title, names string }{
 	{"data", "Data:", "data tokenize render"},
 	{"train", "Training:", "train runs"},
 	{"use", "Using a model:", "generate chat eval score"},
-	{"machine", "This machine:", "doctor device lab version"},
+	{"machine", "This machine:", "doctor device lab kernel version"},
 }
 
 // Exit codes, the same for every command.

@@ -32,9 +32,10 @@ var mayImport = map[string]string{
 	"kernel/device":               "kernel/internal/wire",
 
 	"kernel/spec":     "",
+	"kernel/jupyter":  "",
 	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/corpus ftlib/token ftlib/tune",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/device kernel/session kernel/spec",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/device kernel/jupyter kernel/session kernel/spec",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",
@@ -50,7 +51,7 @@ var mayImport = map[string]string{
 // tested without a backend.
 var noGoMLX = []string{
 	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart",
-	"ftlib/corpus", "kernel/spec", "internal/browser", "internal/world",
+	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "internal/browser", "internal/world",
 }
 
 // gomlx are the modules that compute. (go-huggingface, of the same authors, only

@@ -1,0 +1,62 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"ftlab/kernel/jupyter"
+)
+
+func init() { commands = append(commands, kernelCmd) }
+
+func kernelCmd() *cobra.Command {
+	var cfg jupyter.Config
+	cmd := &cobra.Command{
+		Use:   "kernel -f CONNECTION_FILE [-- GONB FLAGS...]",
+		Short: "Run the Jupyter kernel (Jupyter starts it)",
+		Long: `Run the Jupyter kernel: it stands between Jupyter and gonb, which compiles and runs
+the cells. Jupyter starts it with the connection file that it has written.
+
+What follows -- is gonb and its flags (default: gonb, from the PATH).`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg.Command = args
+			if len(args) == 0 {
+				cfg.Command = []string{"gonb"}
+			}
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			cfg.Reaper = []string{self, "kernel", "reap", "--"}
+			if cache, err := os.UserCacheDir(); err == nil {
+				cfg.HistoryFile = filepath.Join(cache, "ftlab", "history.jsonl")
+			}
+			cfg.Version, cfg.Log = version().Version, cmd.ErrOrStderr()
+			k, err := jupyter.New(cfg)
+			if err != nil {
+				return err
+			}
+			// Ctrl-C interrupts the cell, not the kernel, which listens to signals itself.
+			return k.Run(context.WithoutCancel(cmd.Context()))
+		},
+	}
+	cmd.Flags().StringVarP(&cfg.ConnectionFile, "connection-file", "f", "", "file that Jupyter has written")
+	if err := cmd.MarkFlagRequired("connection-file"); err != nil {
+		panic(err) // the flag's name is a few lines above
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:    "reap DIR COMMAND...",
+		Short:  "Run a command until standard input ends, and leave no process behind",
+		Hidden: true,
+		Args:   cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return jupyter.Reaper(cmd.InOrStdin(), args[0], args[1:])
+		},
+	})
+	return cmd
+}

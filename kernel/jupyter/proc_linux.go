@@ -1,0 +1,117 @@
+package jupyter
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"syscall"
+)
+
+// process is a line of the process table.
+type process struct {
+	pid, parent, session int
+	name                 string
+	zombie               bool
+}
+
+// processes reads the process table.
+func processes() []process {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	var out []process
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + name + "/stat")
+		open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+		if err != nil || open < 0 || end < open { // ended meanwhile
+			continue
+		}
+		// The name may hold anything, also spaces and brackets: fields begin behind it.
+		f := bytes.Fields(stat[end+1:])
+		if len(f) < 4 {
+			continue
+		}
+		parent, _ := strconv.Atoi(string(f[1]))
+		session, _ := strconv.Atoi(string(f[3]))
+		out = append(out, process{pid, parent, session, string(stat[open+1 : end]), f[0][0] == 'Z'})
+	}
+	return out
+}
+
+// below returns the processes under pid, at any depth.
+func below(pid int) []process {
+	all := processes()
+	var out []process
+	for next := []int{pid}; len(next) > 0; {
+		parent := next[0]
+		next = next[1:]
+		for _, p := range all {
+			if p.parent == parent {
+				out = append(out, p)
+				next = append(next, p.pid)
+			}
+		}
+	}
+	return out
+}
+
+// descendants are the living processes below pid.
+func descendants(pid int) []int {
+	var out []int
+	for _, p := range below(pid) {
+		if !p.zombie {
+			out = append(out, p.pid)
+		}
+	}
+	return out
+}
+
+// working are the processes that run for a cell: the cell, or what builds it.
+func working(gonb int) []int {
+	var out []int
+	servers := map[int]bool{}
+	for _, p := range below(gonb) { // parents come first
+		if p.name == "gopls" || servers[p.parent] {
+			servers[p.pid] = true
+		} else if !p.zombie {
+			out = append(out, p.pid)
+		}
+	}
+	return out
+}
+
+// killSession kills what is left of a session of processes.
+func killSession(id int) {
+	for _, p := range processes() {
+		if p.session == id && p.pid != os.Getpid() {
+			syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// adopt makes this process the parent of all orphans below it.
+func adopt() {
+	const setChildSubreaper = 36
+	syscall.RawSyscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0)
+}
+
+// bury takes away the dead children of pid, this process, except one.
+func bury(pid, except int) {
+	for _, p := range processes() {
+		if p.parent == pid && p.zombie && p.pid != except {
+			syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil)
+		}
+	}
+}
+
+// childAttr puts a child in a group of its own, and kills it when its parent dies.
+func childAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}

@@ -1,0 +1,126 @@
+//go:build unix
+
+package jupyter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"sync"
+	"time"
+
+	"github.com/go-zeromq/zmq4"
+)
+
+// channel is a socket that messages are written to by many and read from by one.
+type channel struct {
+	zmq4.Socket
+	key   []byte
+	write sync.Mutex
+}
+
+func (c *channel) send(m *Message) error {
+	c.write.Lock()
+	defer c.write.Unlock()
+	return c.SendMulti(zmq4.NewMsgFrom(m.Frames(c.key)...))
+}
+
+// receive reads messages until the socket is closed. What is not a message, or not
+// signed with the key, goes to bad and is dropped.
+func (c *channel) receive(ctx context.Context, got func(*Message), bad func(error)) {
+	for ctx.Err() == nil {
+		raw, err := c.Recv()
+		if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+			return
+		}
+		if err != nil {
+			bad(err)
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		m, err := Parse(raw.Frames, c.key)
+		if err != nil {
+			bad(err)
+			continue
+		}
+		got(m)
+	}
+}
+
+// channels are the four that carry messages, of either side.
+type channels struct {
+	shell, control, stdin, iopub *channel
+}
+
+func (c *channels) close() {
+	for _, ch := range []*channel{c.shell, c.control, c.stdin, c.iopub} {
+		if ch != nil {
+			ch.Close()
+		}
+	}
+}
+
+var quiet = zmq4.WithLogger(log.New(io.Discard, "", 0))
+
+// listen opens the five sockets of a kernel. The heartbeat is answered right away.
+func listen(ctx context.Context, c Connection) (*channels, error) {
+	key := []byte(c.Key)
+	cs := &channels{
+		shell:   &channel{Socket: zmq4.NewRouter(ctx, quiet), key: key},
+		control: &channel{Socket: zmq4.NewRouter(ctx, quiet), key: key},
+		stdin:   &channel{Socket: zmq4.NewRouter(ctx, quiet), key: key},
+		iopub:   &channel{Socket: zmq4.NewPub(ctx, quiet), key: key},
+	}
+	beat := zmq4.NewRep(ctx, quiet)
+	for _, s := range []struct {
+		zmq4.Socket
+		port int
+	}{{cs.shell, c.Shell}, {cs.control, c.Control}, {cs.stdin, c.Stdin}, {cs.iopub, c.IOPub}, {beat, c.Heartbeat}} {
+		if err := s.Listen(c.address(s.port)); err != nil {
+			cs.close()
+			beat.Close()
+			return nil, fmt.Errorf("jupyter: %w", err)
+		}
+	}
+	go func() {
+		defer beat.Close()
+		for ctx.Err() == nil {
+			m, err := beat.Recv()
+			if err != nil {
+				time.Sleep(10 * time.Millisecond)
+				continue
+			}
+			beat.Send(m) // a front end that has gone meanwhile is no fault
+		}
+	}()
+	return cs, nil
+}
+
+// dial connects to a kernel as a front end does. All sockets carry the same identity:
+// a kernel asks for input on the stdin channel under the identity of the shell's.
+func dial(ctx context.Context, c Connection) (*channels, error) {
+	key, id := []byte(c.Key), zmq4.WithID(zmq4.SocketIdentity(randomID()))
+	retry, often := zmq4.WithDialerRetry(20*time.Millisecond), zmq4.WithDialerMaxRetries(500)
+	cs := &channels{
+		shell:   &channel{Socket: zmq4.NewDealer(ctx, id, quiet, retry, often), key: key},
+		control: &channel{Socket: zmq4.NewDealer(ctx, id, quiet, retry, often), key: key},
+		stdin:   &channel{Socket: zmq4.NewDealer(ctx, id, quiet, retry, often), key: key},
+		iopub:   &channel{Socket: zmq4.NewSub(ctx, quiet, retry, often), key: key},
+	}
+	err := cs.iopub.SetOption(zmq4.OptionSubscribe, "")
+	for _, s := range []struct {
+		zmq4.Socket
+		port int
+	}{{cs.shell, c.Shell}, {cs.control, c.Control}, {cs.stdin, c.Stdin}, {cs.iopub, c.IOPub}} {
+		if err == nil {
+			err = s.Dial(c.address(s.port))
+		}
+	}
+	if err != nil {
+		cs.close()
+		return nil, fmt.Errorf("jupyter: %w", err)
+	}
+	return cs, nil
+}
