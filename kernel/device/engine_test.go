@@ -94,10 +94,11 @@ func flat(t testing.TB, x *tensors.Tensor) []float32 {
 	return v
 }
 
-// keepEngine keeps what trains; bindEngine puts it into another engine.
-func keepEngine(t testing.TB, b *session.Backend, e *llm.Engine) {
+// keepEngine keeps what trains and the next step, as one snapshot; bindEngine puts it
+// into another engine.
+func keepEngine(t testing.TB, b *session.Backend, e *llm.Engine, step int) {
 	t.Helper()
-	snapshot := map[string]compute.Buffer{}
+	snapshot := map[string]compute.Buffer{"lora/step": upload(t, b, float32(step))}
 	for _, name := range e.Trainable() {
 		x, err := e.Value(name).Buffer(b, 0)
 		if err != nil {
@@ -110,13 +111,13 @@ func keepEngine(t testing.TB, b *session.Backend, e *llm.Engine) {
 	}
 }
 
-func bindEngine(t testing.TB, b *session.Backend, e *llm.Engine) {
+func bindEngine(t testing.TB, b *session.Backend, e *llm.Engine) (step int) {
 	t.Helper()
 	bound, err := b.Bind("lora")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(bound) != len(e.Trainable()) {
+	if len(bound) != len(e.Trainable())+1 {
 		t.Fatalf("bound %d of %d", len(bound), len(e.Trainable()))
 	}
 	for _, name := range e.Trainable() {
@@ -128,6 +129,7 @@ func bindEngine(t testing.TB, b *session.Backend, e *llm.Engine) {
 			t.Fatal(err)
 		}
 	}
+	return int(read(t, bound["lora/step"])[0])
 }
 
 func bits(x []float64) (b []uint64) {
@@ -149,13 +151,15 @@ func TestTrainingInSession(t *testing.T) {
 		first := client(t, addr)
 		e := engine(t, first)
 		got := train(t, e, 0, 3)
-		keepEngine(t, first, e)
+		keepEngine(t, first, e, 3)
 		first.Finalize()
 
 		second := client(t, addr)
 		before := s.Stats()
 		e = engine(t, second)
-		bindEngine(t, second, e)
+		if step := bindEngine(t, second, e); step != 3 {
+			t.Errorf("kept step %d", step)
+		}
 		got = append(got, train(t, e, 3, 6)...)
 		if !slices.Equal(bits(got), bits(want)) {
 			t.Errorf("in a session %v, in process %v", got, want)
@@ -208,7 +212,7 @@ func BenchmarkSecondProgram(b *testing.B) {
 	first := client(b, addr)
 	e := benchEngine(b, first)
 	train(b, e, 0, 1)
-	keepEngine(b, first, e)
+	keepEngine(b, first, e, 1)
 	b.Run("bind", func(b *testing.B) {
 		for b.Loop() {
 			bound, err := first.Bind("lora")

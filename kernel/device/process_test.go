@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -100,6 +101,7 @@ func TestKilledClient(t *testing.T) {
 		}
 		in.Close()
 		for s.Stats().Clients > 0 { // the server sees the end of the connection soon
+			runtime.Gosched()
 		}
 		if st := s.Stats(); st.Buffers != 1 || st.Kept != 1 {
 			t.Errorf("after %v: %+v", how, st)
