@@ -36,7 +36,9 @@ func (c *channel) receive(ctx context.Context, got func(*Message), bad func(erro
 			return
 		}
 		if err != nil {
-			bad(err)
+			if !errors.Is(err, io.EOF) { // the other side has closed, as its process tells
+				bad(err)
+			}
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
