@@ -11,8 +11,18 @@ import (
 
 const firstBucket = 128
 
-// bucket is the smallest size of a cache that holds n tokens.
+// bucket is the size of a cache that a text of n tokens starts with: 96, 128, 192, 256 ...
 func bucket(n int) int {
+	size := grown(n)
+	if smaller := size / 4 * 3; smaller >= n {
+		return smaller
+	}
+	return size
+}
+
+// grown is the size that a cache is made larger to: whole doublings, so that a long
+// conversation waits for few compilations.
+func grown(n int) int {
 	size := firstBucket
 	for size < n {
 		size *= 2

@@ -178,7 +178,7 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		}
 		if s.used == s.kv.size {
-			if err := s.place(0, bucket(s.used+1), s.kv.all); err != nil {
+			if err := s.place(0, grown(s.used+1), s.kv.all); err != nil {
 				return err
 			}
 		}
