@@ -72,14 +72,7 @@ func (s *weightSet) nodes(in *nodes) *weightNodes {
 }
 
 // weightsOf looks a weight up: the adapter's before the model's.
-func weightsOf(m *Model, name string) *tensors.Tensor {
-	if m.adapter != nil {
-		if t := m.adapter.params[name]; t != nil {
-			return t
-		}
-	}
-	return m.param(name)
-}
+func weightsOf(m *Model, name string) *tensors.Tensor { return m.under(m.adapter, name) }
 
 // adapted says whether the adapter that is switched on changes a linear layer.
 func (m *Model) adapted(module string) bool {

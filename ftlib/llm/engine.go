@@ -95,14 +95,7 @@ func (e *Engine) Groups() [][]string {
 }
 
 // param is a weight as the engine sees it: the adapter's before the model's.
-func (e *Engine) param(name string) *tensors.Tensor {
-	if e.adapter != nil {
-		if t := e.adapter.params[name]; t != nil {
-			return t
-		}
-	}
-	return e.m.param(name)
-}
+func (e *Engine) param(name string) *tensors.Tensor { return e.m.under(e.adapter, name) }
 
 // Value is a trained weight; the tensor stays the engine's.
 func (e *Engine) Value(name string) *tensors.Tensor { return e.param(name) }

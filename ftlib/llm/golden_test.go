@@ -159,6 +159,22 @@ func variants(t *testing.T) []variant {
 	return []variant{{"default", testkit.Backend(t), false}, {"go", goBackend(t), false}, {"go/recompute", goBackend(t), true}}
 }
 
+// checkPass compares logits, mean loss and gradients of the case's batch.
+func (g goldenFile) checkPass(e *Engine, loss float64) {
+	g.t.Helper()
+	batch := g.batch("")
+	g.checkLogits(e, batch)
+	tokens := batch.Trained()
+	got, err := e.Accumulate(batch, NLL, float32(1/tokens), 0)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if relative(got.Loss/tokens, loss) > 1e-5 {
+		g.t.Errorf("loss %v, want %v", got.Loss/tokens, loss)
+	}
+	g.checkGrads(e)
+}
+
 func TestGoldenModels(t *testing.T) {
 	for _, family := range []string{"llama", "mistral", "qwen2", "phi"} {
 		for _, v := range variants(t) {
@@ -174,17 +190,7 @@ func TestGoldenModels(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer e.Close()
-				batch := g.batch("")
-				g.checkLogits(e, batch)
-				tokens := batch.Trained()
-				got, err := e.Accumulate(batch, NLL, float32(1/tokens), 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if r := relative(got.Loss/tokens, io.Loss); r > 1e-5 {
-					t.Errorf("loss %v, want %v", got.Loss/tokens, io.Loss)
-				}
-				g.checkGrads(e)
+				g.checkPass(e, io.Loss)
 			})
 		}
 	}
@@ -204,17 +210,7 @@ func TestGoldenLoRA(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer e.Close()
-				batch := g.batch("")
-				g.checkLogits(e, batch)
-				tokens := batch.Trained()
-				got, err := e.Accumulate(batch, NLL, float32(1/tokens), 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if want := float64(g.floats("loss")[0]); relative(got.Loss/tokens, want) > 1e-5 {
-					t.Errorf("loss %v, want %v", got.Loss/tokens, want)
-				}
-				g.checkGrads(e)
+				g.checkPass(e, float64(g.floats("loss")[0]))
 				for _, name := range g.Names() {
 					weight, ok := strings.CutPrefix(name, "merged.")
 					if !ok {

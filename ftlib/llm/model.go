@@ -149,6 +149,17 @@ func (m *Model) param(name string) *tensors.Tensor {
 	return m.params[name]
 }
 
+// under is a weight as it is seen under an adapter, which may be nil: the adapter's
+// tensor of this name before the model's.
+func (m *Model) under(a *Adapter, name string) *tensors.Tensor {
+	if a != nil {
+		if t := a.params[name]; t != nil {
+			return t
+		}
+	}
+	return m.param(name)
+}
+
 // Names are the names of the base weights, sorted.
 func (m *Model) Names() []string {
 	names := make([]string, 0, len(m.params))
