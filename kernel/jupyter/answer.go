@@ -71,6 +71,11 @@ func (k *Kernel) commInfo(m *Message) any {
 		}
 		return true
 	})
+	if k.cfg.Comms != nil {
+		for id, target := range k.cfg.Comms.Info(r.Target) {
+			open[id] = map[string]string{"target_name": target}
+		}
+	}
 	return map[string]any{"status": "ok", "comms": open}
 }
 

@@ -49,11 +49,13 @@ func (k *Kernel) execute(m *Message) error {
 	}
 	k.interrupted.Store(false)
 	k.running.Store(true)
+	k.current.set(m)
 	got, held, err := k.runCell(m, r.Code, p.Code, p.Lines)
 	if err == nil && got.Status == "error" && p.Plain != "" && strings.Contains(got.Value, "(no value) used as value") {
 		got, held, err = k.runCell(m, r.Code, p.Plain, p.Lines)
 	}
 	k.running.Store(false)
+	k.current.set(nil)
 	text, messages := held.held()
 	switch {
 	case err != nil:

@@ -27,6 +27,7 @@ type Config struct {
 	Version        string   // of the kernel, as it tells Jupyter
 	Log            io.Writer
 	Grace          time.Duration // from an interrupt to SIGKILL; zero: 5 s
+	Comms          Comms         // widgets; nil: all comms are gonb's
 }
 
 // Kernel is a kernel that a front end can talk to.
@@ -42,6 +43,7 @@ type Kernel struct {
 	child       atomic.Pointer[child]
 	interrupted atomic.Bool
 	running     atomic.Bool  // a cell
+	current     current      // the request of the cell that runs
 	asked       atomic.Int64 // when a cell last asked for input, Unix time in ns
 	aborting    atomic.Bool  // cells that wait behind one that failed
 
@@ -79,6 +81,7 @@ func New(cfg Config) (*Kernel, error) {
 		stop()
 		return nil, err
 	}
+	k.attachComms()
 	if err := k.start(); err != nil {
 		k.Close()
 		return nil, err
@@ -156,10 +159,14 @@ func (k *Kernel) Close() {
 func (k *Kernel) enqueue(m *Message) {
 	switch m.Head.Type {
 	case "comm_open", "comm_msg", "comm_close":
-		k.noteComm(m)
-		if c := k.child.Load(); c != nil {
-			c.ch.shell.send(m)
+		k.comm(m)
+		return
+	case "comm_info_request": // a front end that is loaded again asks, perhaps while a cell runs
+		k.status(m, "busy")
+		if err := k.answer(m); err != nil {
+			fmt.Fprintln(k.cfg.Log, m.Head.Type+":", err)
 		}
+		k.status(m, "idle")
 		return
 	}
 	select {
@@ -301,6 +308,7 @@ func (k *Kernel) fromGonb(c *child, channel string, m *Message) {
 			return
 		}
 		k.noteComm(m)
+		asObjects(m)
 		if w != nil {
 			m.Parent = w.request.Header
 			if w.output != nil && !w.output.pass(m) {
