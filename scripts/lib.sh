@@ -250,7 +250,7 @@ plugins() {
 
 # kernel: the kernelspec, and a JupyterLab that asks the network for nothing.
 kernel() {
-    run_logged kernel "$bin/ft" lab install --prefix "$venv" || fail "the Jupyter kernel could not be installed ($why)."
+    run_logged kernel "$bin/ft" kernel install --prefix "$venv" || fail "the Jupyter kernel could not be installed ($why)."
     mkdir -p "$venv/etc/jupyter/labconfig"
     printf '%s\n' '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}' \
         > "$venv/etc/jupyter/labconfig/page_config.json"

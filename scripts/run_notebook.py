@@ -88,7 +88,7 @@ def execute(path, out):
         if current:
             failure = explain(current, count, f"the kernel died: {err}")
         else:
-            failure = f"the kernel did not start ({err}); see .lab/log/gonb.txt"
+            failure = f"the kernel did not start ({err}); its messages are above"
     if failure:
         print(flush=True)
     temporary = out.with_suffix(".ipynb.tmp")

@@ -18,11 +18,14 @@ func kernelCmd() *cobra.Command {
 	var cfg jupyter.Config
 	cmd := &cobra.Command{
 		Use:   "kernel -f CONNECTION_FILE [-- GONB FLAGS...]",
-		Short: "Run the Jupyter kernel (Jupyter starts it)",
+		Short: "The Jupyter kernel: install it; Jupyter runs it",
 		Long: `Run the Jupyter kernel: it stands between Jupyter and gonb, which compiles and runs
 the cells. Jupyter starts it with the connection file that it has written.
 
-What follows -- is gonb and its flags (default: gonb, from the PATH).`,
+What follows -- is gonb and its flags (default: gonb, from the PATH).
+
+  ft kernel install          make Jupyter know it; list and remove
+  ft lab                     JupyterLab with it`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg.Command = args
 			if len(args) == 0 {
@@ -49,7 +52,7 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).`,
 	if err := cmd.MarkFlagRequired("connection-file"); err != nil {
 		panic(err) // the flag's name is a few lines above
 	}
-	cmd.AddCommand(&cobra.Command{
+	cmd.AddCommand(kernelInstallCmd(), kernelListCmd(), kernelRemoveCmd(), &cobra.Command{
 		Use:    "reap DIR COMMAND...",
 		Short:  "Run a command until standard input ends, and leave no process behind",
 		Hidden: true,

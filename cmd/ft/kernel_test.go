@@ -15,6 +15,8 @@ func TestKernelUsage(t *testing.T) {
 		{"kernel", "connection-file"},
 		{"kernel -f " + filepath.Join(t.TempDir(), "none.json"), "connection file"},
 		{"kernel reap", "at least 2"},
+		{"kernel remove --prefix " + t.TempDir(), "no kernel ftlab"},
+		{"kernel install --user --system", "none of the others"},
 	} {
 		code, _, stderr := ft(t, strings.Fields(c.args)...)
 		if code != exitUsage || !strings.Contains(stderr, c.want) {

@@ -9,9 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"ftlab/ftlib/backend"
-	"ftlab/kernel/spec"
 )
 
 func init() { commands = append(commands, labCmd) }
@@ -21,11 +18,10 @@ func labCmd() *cobra.Command {
 		Use:   "lab [-- ARGUMENTS OF scripts/lab]",
 		Short: "Open the notebooks in JupyterLab",
 		Long: `lab runs scripts/lab of the checkout that ft was built from, or that the current
-folder is in: it repairs what is missing of the set-up and opens JupyterLab.
+folder is in: it repairs what is missing of the set-up and opens JupyterLab. on this kernel.
 
   ft lab                             open JupyterLab
-  ft lab -- --run NOTEBOOK.ipynb     execute a notebook without a browser and save it
-  ft lab install                     only install the kernelspec again`,
+  ft lab -- --run NOTEBOOK.ipynb     execute a notebook without a browser and save it`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root, err := findRoot()
 			if err != nil {
@@ -42,37 +38,6 @@ folder is in: it repairs what is missing of the set-up and opens JupyterLab.
 			return err
 		},
 	}
-	cmd.AddCommand(labInstallCmd())
-	return cmd
-}
-
-func labInstallCmd() *cobra.Command {
-	var prefix string
-	cmd := &cobra.Command{
-		Use:   "install",
-		Short: "Install the Jupyter kernelspec into a Python environment",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			root, err := findRoot()
-			if err != nil {
-				return err
-			}
-			k := spec.Kernel{Root: root, Prefix: prefix, Malloc: backend.Malloc}
-			if goCmd, err := exec.LookPath("go"); err == nil {
-				k.GoBin = filepath.Dir(goCmd)
-			}
-			dir, err := spec.Install(k)
-			if err != nil {
-				return err
-			}
-			if wantJSON(cmd) {
-				return printJSON(cmd, map[string]string{"kernel": spec.Name, "path": dir})
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "kernel %q (%s) installed in %s\n", spec.Name, spec.DisplayName, dir)
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&prefix, "prefix", "", "Python environment to install into (default: .lab/venv of the checkout)")
 	return cmd
 }
 

@@ -71,7 +71,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, backend.ErrUnavailable):
 		return exitBackend
-	case errors.Is(err, fs.ErrNotExist), strings.HasPrefix(err.Error(), "required flag(s)"):
+	case errors.Is(err, fs.ErrNotExist), strings.HasPrefix(err.Error(), "required flag(s)"), strings.HasPrefix(err.Error(), "if any flags in the group"):
 		return exitUsage
 	}
 	return exitFailure

@@ -60,9 +60,9 @@ func startChild(ctx context.Context, cfg Config, name string, got func(*child, s
 		return nil, fmt.Errorf("jupyter: %w", err)
 	}
 	argv := append(append(append([]string{}, cfg.Reaper...), dir), cfg.Command...)
-	argv = append(argv, "--kernel", file, "--raw_error")
+	argv = append(argv, "--kernel", file, "--raw_error", "--logtostderr=false", "--stderrthreshold=FATAL", "--log_file="+filepath.Join(dir, "gonb.log"))
 	c.cmd = exec.Command(argv[0], argv[1:]...)
-	c.cmd.Env = append(os.Environ(), resultEnv+"="+c.result, "TMPDIR="+dir)
+	c.cmd.Env = append(append(os.Environ(), cfg.Env...), resultEnv+"="+c.result, "TMPDIR="+dir)
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	c.cmd.Stderr = cfg.Log
 	c.cmd.WaitDelay = time.Second

@@ -28,6 +28,7 @@ type Config struct {
 	Log            io.Writer
 	Grace          time.Duration // from an interrupt to SIGKILL; zero: 5 s
 	Comms          Comms         // widgets; nil: all comms are gonb's
+	Env            []string      // NAME=value, for gonb and so for every cell
 }
 
 // Kernel is a kernel that a front end can talk to.

@@ -103,13 +103,21 @@ func connection(t *testing.T) (file string, conn Connection) {
 // startFrontEnd starts a kernel on gonb and connects to it.
 func startFrontEnd(t *testing.T) *frontEnd {
 	t.Helper()
+	return startFrontEndWith(t, func(*Config) {})
+}
+
+// startFrontEndWith lets the test change what the kernel is made of.
+func startFrontEndWith(t *testing.T, change func(*Config)) *frontEnd {
+	t.Helper()
 	gonb := tool(t, "gonb")
 	tool(t, "goimports")
 	t.Setenv("GOFLAGS", "-mod=mod")
 	t.Setenv("GOPROXY", "off")
 	file, conn := connection(t)
-	k, err := New(Config{ConnectionFile: file, Command: []string{gonb, "--logtostderr=false", "--stderrthreshold=FATAL"}, Reaper: reaper(t),
-		HistoryFile: filepath.Join(t.TempDir(), "history.jsonl"), Version: "test", Grace: time.Second})
+	cfg := Config{ConnectionFile: file, Command: []string{gonb}, Reaper: reaper(t),
+		HistoryFile: filepath.Join(t.TempDir(), "history.jsonl"), Version: "test", Grace: time.Second}
+	change(&cfg)
+	k, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

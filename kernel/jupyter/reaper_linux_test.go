@@ -115,7 +115,7 @@ func TestNothingIsLeft(t *testing.T) {
 func TestKernelIsKilled(t *testing.T) {
 	gonb := tool(t, "gonb")
 	file, conn := connection(t)
-	cmd := exec.Command(reaper(t)[0], kernelArg, file, gonb, "--logtostderr=false", "--stderrthreshold=FATAL")
+	cmd := exec.Command(reaper(t)[0], kernelArg, file, gonb)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
 // Package spec installs the kernelspec: the small folder that tells Jupyter how to
 // start FTLab's Go kernel.
 //
-//	dir, err := spec.Install(spec.Kernel{Root: checkout, Prefix: venv})
+//	dir, err := spec.Install(spec.Kernel{Root: checkout, Where: spec.Prefix(venv)})
 //
-// The kernel is gonb, which compiles every cell into a program. The kernelspec gives
-// it what a cell needs to import FTLab from this checkout, without a network and
+// The kernel is `ft kernel`, in front of gonb, which compiles every cell into a program.
+// The spec can go into a Python environment, a user's or the whole system's folder
+// ([Prefix], [User], [System]); what it says is the same, and [List] finds all of them.
+// It gives gonb what a cell needs to import FTLab from this checkout, without a network and
 // without a line of magic in the notebook:
 //
 //   - gonb starts every notebook with a go.work that uses the checkout, so that

@@ -3,7 +3,6 @@ package spec
 import (
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +22,7 @@ var logo []byte
 // Kernel says what the kernelspec points to.
 type Kernel struct {
 	Root   string // checkout that cells import ftlab from; required
-	Prefix string // Python environment to install into; zero: Root/.lab/venv
+	Where  Where  // zero: Root/.lab/venv
 	GoBin  string // folder of the go command; zero: PATH decides when a notebook starts
 	Malloc string // GLIBC_TUNABLES of cells
 }
@@ -51,18 +50,18 @@ func Install(k Kernel) (string, error) {
 	if strings.Contains(root, ",") {
 		return "", fmt.Errorf("spec: the path %q has a comma in it, which gonb takes as the end; move the checkout", root)
 	}
-	gonb := filepath.Join(root, ".lab", "bin", "gonb")
-	if _, err := os.Stat(gonb); err != nil {
-		return "", errors.New("spec: .lab/bin/gonb is missing; run scripts/lab --setup")
-	}
-	if k.Prefix == "" {
-		k.Prefix = filepath.Join(root, ".lab", "venv")
-	}
-	dir := filepath.Join(k.Prefix, "share", "jupyter", "kernels", Name)
-	for _, d := range []string{dir, filepath.Join(root, ".lab", "log")} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return "", fmt.Errorf("spec: %w", err)
+	for _, name := range []string{"gonb", "ft"} {
+		if _, err := os.Stat(filepath.Join(root, ".lab", "bin", name)); err != nil {
+			return "", fmt.Errorf("spec: .lab/bin/%s is missing; run scripts/lab --setup", name)
 		}
+	}
+	kernels := k.Where.Folder
+	if kernels == "" {
+		kernels = Prefix(filepath.Join(root, ".lab", "venv")).Folder
+	}
+	dir := filepath.Join(kernels, Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("spec: %w", err)
 	}
 	data, err := json.MarshalIndent(describe(root, k.GoBin, k.Malloc), "", "  ")
 	if err != nil {
@@ -76,14 +75,13 @@ func Install(k Kernel) (string, error) {
 	return dir, nil
 }
 
-// describe is the content of kernel.json for a checkout at root.
+// describe is the content of kernel.json for a checkout at root. Every path is absolute
+// and none belongs to a user: on a machine that many share, one spec serves all of them.
 func describe(root, goBin, malloc string) kernelJSON {
 	bin := filepath.Join(root, ".lab", "bin")
-	log := filepath.Join(root, ".lab", "log", "gonb.txt")
 	path := slices.DeleteFunc([]string{bin, goBin, "${PATH}"}, func(s string) bool { return s == "" })
 	return kernelJSON{
-		Argv: []string{filepath.Join(bin, "gonb"), "--kernel", "{connection_file}", "--go_work=" + root,
-			"--logtostderr=false", "--stderrthreshold=FATAL", "--log_file=" + log},
+		Argv:          []string{filepath.Join(bin, "ft"), "kernel", "-f", "{connection_file}", "--", filepath.Join(bin, "gonb"), "--go_work=" + root},
 		DisplayName:   DisplayName,
 		Language:      "go",
 		InterruptMode: "message",

@@ -12,7 +12,7 @@ import (
 func checkout(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
-	for _, name := range []string{"go.mod", ".lab/bin/gonb"} {
+	for _, name := range []string{"go.mod", ".lab/bin/gonb", ".lab/bin/ft"} {
 		path := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -42,8 +42,13 @@ func TestInstall(t *testing.T) {
 		if err := json.Unmarshal(data, &k); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := os.Stat(k.Argv[0]); err != nil {
-			t.Errorf("the kernel's program is missing: %v", err)
+		for _, i := range []int{0, 5} { // ft and gonb
+			if _, err := os.Stat(k.Argv[i]); err != nil || !filepath.IsAbs(k.Argv[i]) {
+				t.Errorf("a program of the kernel is missing, or not absolute: %s %v", k.Argv[i], err)
+			}
+		}
+		if home, err := os.UserHomeDir(); err == nil && !strings.HasPrefix(root, home) && strings.Contains(string(data), home+"/") {
+			t.Errorf("the spec names the folder of a user: %s", data)
 		}
 		if args := strings.Join(k.Argv, " "); !strings.Contains(args, "{connection_file}") || !strings.Contains(args, "--go_work="+root) {
 			t.Errorf("argv %q", args)
