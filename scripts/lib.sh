@@ -10,6 +10,7 @@ venv=$lab/venv
 min_go=1.26.5
 min_python=3.10
 min_free_mb=3000
+cell_flags="'-ldflags=-s -w' -tags=ftlab_session,netgo,osusergo" # as in kernel/spec
 
 say()  { printf '%s\n' "$*"; }
 note() { printf 'note: %s\n' "$*" >&2; }
@@ -145,8 +146,8 @@ go_build_ft() {
 # uses the network.
 warm_cells() {
     local want
-    run_logged warm go -C "$root" build ./ftlib/... ./kernel/... || note "the packages for cells do not build ($why)"
-    want=$(hash_of "$root/go.mod" "$root/go.sum" "$go_id" "$root")
+    run_logged warm env GOFLAGS="$cell_flags" go -C "$root" build ./ftlib/... ./kernel/notebook ./kernel/session || note "the packages for cells do not build ($why)"
+    want=$(hash_of "$root/go.mod" "$root/go.sum" "$go_id" "$root" "$cell_flags")
     stamp_matches cells "$want" && try_cell >/dev/null 2>&1 && return
     if run_logged cells make_cell; then
         set_stamp cells "$want"
@@ -166,11 +167,11 @@ make_cell() {
             printf ')\n\nfunc main() {}\n'
         } > "$dir/main.go" &&
         go -C "$root" mod download && GOWORK= go -C "$dir" mod download && # not the same: a workspace reads more of the graph
-        try_cell && GOWORK= go -C "$dir" build -ldflags=-w -o cell .
+        try_cell && GOWORK= GOFLAGS="$cell_flags" go -C "$dir" build -o cell .
 }
 
 # try_cell: what gonb does before it compiles a cell, with the kernel's settings.
-try_cell() { GOWORK= GOPROXY=off go -C "$lab/cell" get; }
+try_cell() { GOWORK= GOPROXY=off GOFLAGS="$cell_flags" go -C "$lab/cell" get; }
 
 # python_env: JupyterLab in a private Python environment.
 python_env() {

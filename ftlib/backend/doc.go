@@ -6,6 +6,7 @@
 //	xla:cuda   XLA on an NVIDIA GPU, through a PJRT plugin (a shared library)
 //	xla:cpu    XLA on the processor, through a PJRT plugin
 //	go         GoMLX's pure Go backend: needs nothing, several times slower
+//	session:   the device server (package kernel/session), which has one of the above
 //
 // [Open] with an empty name takes the first that is there:
 //
@@ -27,6 +28,12 @@
 //
 // Nothing is ever downloaded: go-xla's automatic installation is switched off
 // before a backend is made.
+//
+// # Programs without a backend
+//
+// With the build tag ftlab_session a program links neither XLA nor the Go backend and
+// computes in the device server alone. The cells of a notebook are built so: they link
+// in half the time, and a megabyte instead of a plugin is loaded when they start.
 //
 // # Huge pages
 //

@@ -1,4 +1,4 @@
-//go:build !(cgo && !noxla && ((linux && (amd64 || arm64)) || (darwin && arm64)))
+//go:build !(cgo && !noxla && !ftlab_session && ((linux && (amd64 || arm64)) || (darwin && arm64)))
 
 package backend
 

@@ -9,7 +9,8 @@ import (
 	"sync"
 
 	"github.com/gomlx/compute"
-	_ "github.com/gomlx/compute/gobackend"
+
+	_ "ftlab/kernel/session" // registers the backend "session"
 )
 
 // Names of the kinds of backend, best first.
@@ -44,7 +45,11 @@ var (
 //	"xla"                    XLA on the GPU if there is one, else on the processor
 //	"xla:/path/plugin.so"    XLA with this plugin
 //	"go"                     pure Go
+//	"session:" "session:S"   the device server of this user, or the one at the socket S
 //	"NAME:OPTIONS"           any other backend that the program has registered with GoMLX
+//
+// A program that was built without backends of its own (see [InProcess]) takes the
+// device server for an empty name, and for the kind that this server computes with.
 //
 // The error says what is missing and how to get it.
 func Open(name string) (compute.Backend, error) {
@@ -68,6 +73,9 @@ func openAny(name string) (compute.Backend, error) {
 	}
 	if name == "" {
 		name = os.Getenv(compute.ConfigEnvVar)
+	}
+	if !InProcess {
+		return openRemote(name)
 	}
 	switch strings.ToLower(name) {
 	case "", "auto":

@@ -47,6 +47,13 @@ func Survey() Report {
 		xlaCandidate(CPU, cpu, r.GPU),
 		{Name: Go, Usable: true, Version: moduleVersion("github.com/gomlx/compute"), Why: "built into the program"},
 	}
+	if !InProcess {
+		for i := range r.Candidates {
+			r.Candidates[i] = Candidate{Name: r.Candidates[i].Name, Why: "this program computes in the device server"}
+		}
+		r.Chosen, r.Why = session, r.Candidates[0].Why
+		return r
+	}
 	for _, c := range r.Candidates {
 		if c.Usable {
 			r.Chosen, r.Why = c.Name, c.Name+": "+c.Why

@@ -1,9 +1,12 @@
 package policy
 
 import (
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"ftlab/internal/testkit"
 )
 
 const module = "ftlab/"
@@ -18,14 +21,13 @@ var mayImport = map[string]string{
 	"ftlib/chat":        "ftlib/chat/jinja",
 	"ftlib/chat/jinja":  "",
 	"ftlib/corpus":      "ftlib ftlib/chat ftlib/token",
-	"ftlib/backend":     "",
+	"ftlib/backend":     "kernel/session",
 	"ftlib/llm":         "ftlib ftlib/backend ftlib/corpus ftlib/safetensors ftlib/token",
 	"ftlib/optim":       "ftlib ftlib/backend",
 	"ftlib/ckpt":        "ftlib ftlib/safetensors",
 	"ftlib/chart":       "ftlib",
-	"ftlib/loss":        "",
 	"ftlib/eval":        "ftlib ftlib/chat ftlib/corpus ftlib/llm ftlib/token",
-	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/loss ftlib/optim ftlib/safetensors ftlib/token",
+	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/optim ftlib/safetensors ftlib/token",
 
 	"kernel/internal/wire":        "",
 	"kernel/session":              "kernel/internal/wire",
@@ -51,7 +53,7 @@ var mayImport = map[string]string{
 // noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
 // tested without a backend.
 var noGoMLX = []string{
-	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/loss",
+	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart",
 	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "internal/browser", "internal/world",
 }
 
@@ -124,6 +126,23 @@ func TestOnlyBackendOpensBackends(t *testing.T) {
 		for imported, file := range p.imports {
 			if strings.HasPrefix(imported, "github.com/gomlx/go-xla") || strings.HasPrefix(imported, "github.com/gomlx/gomlx/backends") || imported == "github.com/gomlx/compute/gobackend" {
 				t.Errorf("%s imports %s: use ftlab/ftlib/backend", file, imported)
+			}
+		}
+	}
+}
+
+// A cell is compiled anew each time it is run: what it links is what its user waits for.
+func TestCellsLinkNoBackend(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-tags", "ftlab_session,netgo,osusergo", "./ftlib/...", "./kernel/notebook", "./kernel/session")
+	cmd.Dir = testkit.Root()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		for _, heavy := range []string{"github.com/gomlx/go-xla", "github.com/gomlx/compute/gobackend", "runtime/cgo"} {
+			if path == heavy || strings.HasPrefix(path, heavy+"/") {
+				t.Errorf("a cell links %s; what needs it belongs behind the build constraint !ftlab_session", path)
 			}
 		}
 	}

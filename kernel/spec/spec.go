@@ -16,6 +16,11 @@ const Name = "ftlab"
 // DisplayName is what people see in Jupyter's list of kernels.
 const DisplayName = "FTLab (Go)"
 
+// GoFlags are those that cells are built with. A cell has no backend of its own but
+// computes in the device server, needs no C compiler and carries no symbols: it links in
+// a third of the time. scripts/lib.sh compiles packages ahead with the same flags.
+const GoFlags = "'-ldflags=-s -w' -tags=ftlab_session,netgo,osusergo"
+
 //go:embed logo.svg
 var logo []byte
 
@@ -89,7 +94,7 @@ func describe(root, goBin, malloc string) kernelJSON {
 			"PATH":                  joinList(path),
 			"FTLAB_PLUGINS":         filepath.Join(root, ".lab", "plugins"),
 			"GOEXPERIMENT":          "simd",
-			"GOFLAGS":               "-ldflags=-w",
+			"GOFLAGS":               GoFlags,
 			"GOPROXY":               "off", // else every cell asks the network about every import
 			"GOWORK":                "",    // the notebook's own
 			"GOTOOLCHAIN":           "local",
