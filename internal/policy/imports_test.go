@@ -26,8 +26,9 @@ var mayImport = map[string]string{
 	"ftlib/optim":       "ftlib ftlib/backend",
 	"ftlib/ckpt":        "ftlib ftlib/safetensors",
 	"ftlib/chart":       "ftlib",
+	"ftlib/loss":        "",
 	"ftlib/eval":        "ftlib ftlib/chat ftlib/corpus ftlib/llm ftlib/token",
-	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/optim ftlib/safetensors ftlib/token",
+	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/loss ftlib/optim ftlib/safetensors ftlib/token",
 
 	"kernel/internal/wire":        "",
 	"kernel/session":              "kernel/internal/wire",
@@ -53,7 +54,7 @@ var mayImport = map[string]string{
 // noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
 // tested without a backend.
 var noGoMLX = []string{
-	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart",
+	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/loss",
 	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "internal/browser", "internal/world",
 }
 
