@@ -56,6 +56,8 @@ func runWorker(kind string, args []string) error {
 		round, err = trainRound(args[0])
 	case "decode":
 		round, err = decodeRound(args[0])
+	case "step":
+		round, err = stepsRound(args)
 	default:
 		err = fmt.Errorf("no worker %q", kind)
 	}
@@ -86,6 +88,10 @@ func trainRound(name string) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	return loraStep(m, s)
+}
+
+func loraStep(m *llm.Model, s shape) (func() error, error) {
 	if _, err := m.NewAdapter(ftlib.LoRA{R: 16, Alpha: 32}, 1); err != nil {
 		return nil, err
 	}

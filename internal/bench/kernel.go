@@ -1,0 +1,8 @@
+package main
+
+// kernelBenches measure what stands between a cell and its tensors: names with a ratio
+// to the same work in process, or with the milliseconds that somebody waits.
+var kernelBenches = []bench{
+	{"step_ratio", func(o options) (result, error) { return stepRatio("step_ratio", 1, 16, o) }},
+	{"step_ratio_long", func(o options) (result, error) { return stepRatio("step_ratio_long", 3, 64, o) }},
+}
