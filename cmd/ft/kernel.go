@@ -40,6 +40,12 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).
 				cfg.HistoryFile = filepath.Join(cache, "ftlab", "history.jsonl")
 			}
 			cfg.Version, cfg.Log = version().Version, cmd.ErrOrStderr()
+			hub, end, err := startWidgets(cfg.Log)
+			if err != nil {
+				return err
+			}
+			defer end()
+			cfg.Comms = hub
 			k, err := jupyter.New(cfg)
 			if err != nil {
 				return err

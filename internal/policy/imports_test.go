@@ -31,15 +31,17 @@ var mayImport = map[string]string{
 	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/loss ftlib/optim ftlib/safetensors ftlib/token",
 
 	"kernel/internal/wire":        "",
+	"kernel/internal/link":        "",
+	"kernel/widget":               "kernel/internal/link",
 	"kernel/session":              "kernel/internal/wire",
 	"kernel/session/internal/gen": "kernel/internal/wire",
 	"kernel/device":               "kernel/internal/wire",
 
 	"kernel/spec":     "",
 	"kernel/jupyter":  "",
-	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/corpus ftlib/token ftlib/tune",
+	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/corpus ftlib/token ftlib/tune kernel/widget",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/device kernel/jupyter kernel/session kernel/spec",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/device kernel/jupyter kernel/session kernel/spec kernel/widget",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",
@@ -55,7 +57,7 @@ var mayImport = map[string]string{
 // tested without a backend.
 var noGoMLX = []string{
 	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/loss",
-	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "internal/browser", "internal/world",
+	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "kernel/widget", "kernel/internal/link", "internal/browser", "internal/world",
 }
 
 // gomlx are the modules that compute. (go-huggingface, of the same authors, only

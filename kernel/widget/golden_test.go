@@ -82,7 +82,9 @@ func (f *front) tell(kind string, content any) {
 	f.hub.Handle(kind, data, json.RawMessage("{}"), nil, func(kind string, content any) { f.hear(kind, content, nil) })
 }
 
-func (f *front) say(id string, data any) { f.tell("comm_msg", map[string]any{"comm_id": id, "data": data}) }
+func (f *front) say(id string, data any) {
+	f.tell("comm_msg", map[string]any{"comm_id": id, "data": data})
+}
 
 func (f *front) move(id, trait string, v any) {
 	f.say(id, map[string]any{"method": "update", "state": State{trait: v}, "buffer_paths": []any{}})
