@@ -23,6 +23,7 @@ type Adapter struct {
 
 	rankPattern  map[string]int     // regular expression of module names -> r
 	alphaPattern map[string]float64 // the same for alpha
+	scored       bool               // its configuration says that a score head is saved with it
 	specs        map[string]adapterSpec
 	params       map[string]*tensors.Tensor // "<module>.lora_A", ".lora_B", ".lora_m", ".bias"
 }

@@ -38,6 +38,10 @@ type Config struct {
 	BOS, PAD int32   // -1: none
 	EOS      []int32 // any of them ends a text; empty: none
 
+	Labels    int  // outputs of a score head; 0: there is none
+	LabelBias bool // of the score head
+	NoHead    bool // a classifier: nothing predicts tokens
+
 	raw map[string]any // the file as it was, for saving
 }
 
@@ -330,11 +334,17 @@ func (c *Config) outerWeights() []weightSpec {
 	if c.LayerNorm {
 		all = append(all, weightSpec{n.finalNorm + ".bias", []int{c.Hidden}})
 	}
-	if !c.Tied {
+	if !c.Tied && !c.NoHead {
 		all = append(all, weightSpec{headName, []int{c.Vocab, c.Hidden}})
 	}
-	if c.HeadBias {
+	if c.HeadBias && !c.NoHead {
 		all = append(all, weightSpec{headBiasName, []int{c.Vocab}})
+	}
+	if c.Labels > 0 {
+		all = append(all, weightSpec{scoreName, []int{c.Labels, c.Hidden}})
+	}
+	if c.LabelBias {
+		all = append(all, weightSpec{scoreBiasName, []int{c.Labels}})
 	}
 	return all
 }
@@ -379,6 +389,13 @@ func (c *Config) JSON(dtype safetensors.DType) ([]byte, error) {
 	delete(out, "torch_dtype")
 	out["dtype"] = map[safetensors.DType]string{safetensors.F32: "float32", safetensors.F16: "float16", safetensors.BF16: "bfloat16"}[dtype]
 	out["torch_dtype"] = out["dtype"] // transformers 4 reads this name
+	if c.Labels > 0 {
+		labels := map[string]string{}
+		for i := range c.Labels {
+			labels[fmt.Sprint(i)] = fmt.Sprintf("LABEL_%d", i)
+		}
+		out["architectures"], out["id2label"] = []string{c.architecture()}, labels
+	}
 	data, err := json.MarshalIndent(out, "", "  ")
 	return append(data, '\n'), err
 }

@@ -35,6 +35,8 @@ type Engine struct {
 	dEmbed    [2]*program  // gradient of the embedding; [1] adds to one that is there
 	heads     map[headKey]*program
 	allLogits *program
+	free      map[freeKey]*program // of heads that a method drives
+	squared   *program
 
 	grads   map[string]*tensors.Tensor
 	squares map[string]*tensors.Tensor // sums of squares of gradients, by layer or name
@@ -44,7 +46,7 @@ type Engine struct {
 // the first batch.
 func NewEngine(m *Model, o EngineOptions) (*Engine, error) {
 	e := &Engine{m: m, adapter: m.adapter, train: map[string]bool{}, recompute: o.Recompute,
-		heads: map[headKey]*program{}, grads: map[string]*tensors.Tensor{}, squares: map[string]*tensors.Tensor{}}
+		heads: map[headKey]*program{}, free: map[freeKey]*program{}, grads: map[string]*tensors.Tensor{}, squares: map[string]*tensors.Tensor{}}
 	for _, name := range m.Names() {
 		if (o.Train == nil && m.adapter == nil) || (o.Train != nil && o.Train(name)) {
 			e.train[name] = true

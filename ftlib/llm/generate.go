@@ -97,6 +97,9 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	if o.MaxRows < 0 || o.Chunk < 0 {
 		return nil, fmt.Errorf("llm: MaxRows %d and Chunk %d must not be negative", o.MaxRows, o.Chunk)
 	}
+	if m.Config.NoHead {
+		return nil, fmt.Errorf("llm: %s is a classifier: it has no head that predicts tokens", m.Path)
+	}
 	if o.MaxRows == 0 {
 		o.MaxRows = 32
 	}

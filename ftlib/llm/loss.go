@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"fmt"
 	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck
@@ -20,6 +21,9 @@ type Totals struct {
 // head runs a head program over the last hidden states of a pass.
 func (p *pass) head(batch *corpus.Batch, k headKey, scale float32, all bool) (t Totals, out []*tensors.Tensor, err error) {
 	e := p.e
+	if e.m.Config.NoHead {
+		return t, nil, fmt.Errorf("llm: %s is a classifier: it has no head that predicts tokens", e.m.Path)
+	}
 	rows, targets, weights, err := targetRows(batch, all)
 	if err != nil {
 		return t, nil, err

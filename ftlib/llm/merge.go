@@ -72,14 +72,14 @@ func (m *Model) owned(name string, t *tensors.Tensor) bool {
 // SaveMerged writes the model with the adapter that is switched on folded into its
 // weights, as a directory that loads without it.
 func (m *Model) SaveMerged(dir string, dtype safetensors.DType) error {
-	return m.save(dir, dtype, m.current)
+	return m.save(dir, dtype, append(m.Names(), m.scored()...), m.withScore(), m.current)
 }
 
 // Merge returns a new model with the adapter folded in; m stays as it is. Weights
 // that the adapter leaves alone are copied.
 func (m *Model) Merge() (*Model, error) {
-	out := &Model{Config: m.Config, Path: m.Path, Backend: m.Backend, dtype: m.dtype, params: map[string]*tensors.Tensor{}}
-	for _, name := range m.Names() {
+	out := &Model{Config: m.withScore(), Path: m.Path, Backend: m.Backend, dtype: m.dtype, params: map[string]*tensors.Tensor{}}
+	for _, name := range append(m.Names(), m.scored()...) {
 		t, err := m.current(name)
 		if err != nil {
 			out.Close()

@@ -71,6 +71,9 @@ type source interface {
 }
 
 func load(b compute.Backend, path string, c Config, src source, o LoadOptions) (*Model, error) {
+	if err := c.classify(src); err != nil {
+		return nil, err
+	}
 	m := &Model{Config: c, Path: path, Backend: b, dtype: o.DType, params: map[string]*tensors.Tensor{}}
 	if m.dtype == dtypes.InvalidDType {
 		m.dtype = dtypes.Float32
@@ -182,16 +185,16 @@ func (m *Model) Weight(name string) ([]float32, error) {
 // Save writes config.json and model.safetensors into dir, which is made when it is
 // missing. The adapter is not folded in; see [Model.SaveMerged].
 func (m *Model) Save(dir string, dtype safetensors.DType) error {
-	return m.save(dir, dtype, func(name string) (*tensors.Tensor, error) { return m.params[name], nil })
+	return m.save(dir, dtype, m.Names(), m.Config, func(name string) (*tensors.Tensor, error) { return m.params[name], nil })
 }
 
 // save writes the weights that get returns and frees those made for it.
-func (m *Model) save(dir string, dtype safetensors.DType, get func(name string) (*tensors.Tensor, error)) error {
+func (m *Model) save(dir string, dtype safetensors.DType, names []string, c Config, get func(name string) (*tensors.Tensor, error)) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("llm: %w", err)
 	}
 	var out []safetensors.Tensor
-	for _, name := range m.Names() {
+	for _, name := range names {
 		t, err := get(name)
 		if err != nil {
 			return err
@@ -208,7 +211,7 @@ func (m *Model) save(dir string, dtype safetensors.DType, get func(name string) 
 	if err := safetensors.Write(filepath.Join(dir, "model.safetensors"), out, map[string]string{"format": "pt"}); err != nil {
 		return err
 	}
-	config, err := m.Config.JSON(dtype)
+	config, err := c.JSON(dtype)
 	if err != nil {
 		return err
 	}

@@ -69,13 +69,7 @@ func (e *Engine) headParams() []string {
 // headTrain are the trained weights of the head under the names that it uses; a tied
 // head counts when the embedding is trained.
 func (e *Engine) headTrain() []string {
-	var names []string
-	for _, name := range e.headParams() {
-		if e.train[e.stored(name)] {
-			names = append(names, name)
-		}
-	}
-	return names
+	return e.trainedOf(e.headParams())
 }
 
 // stored is the name under which a weight is kept: a tied head is the embedding.
@@ -139,13 +133,7 @@ func (e *Engine) headNodes(in *nodes, params []string) *head {
 	return h
 }
 
-func (e *Engine) headTensors() []*tensors.Tensor {
-	var out []*tensors.Tensor
-	for _, name := range e.headParams() {
-		out = append(out, e.param(name))
-	}
-	return out
-}
+func (e *Engine) headTensors() []*tensors.Tensor { return e.tensorsOf(e.headParams()) }
 
 // targetRows lists the trained targets of a batch: the hidden state that predicts
 // each, the token, its weight. Its length is one of few, so that few programs are

@@ -44,7 +44,7 @@ type peftConfig struct {
 
 // unsupported are keys of PEFT that change the result and are not built here; an
 // adapter that sets one is refused rather than computed wrongly.
-var unsupported = []string{"modules_to_save", "layer_replication", "trainable_token_indices", "target_parameters",
+var unsupported = []string{"layer_replication", "trainable_token_indices", "target_parameters",
 	"use_qalora", "alora_invocation_tokens", "lora_bias", "use_bdlora", "kasa_config", "arrow_config", "fan_in_fan_out"}
 
 // LoadAdapter reads a PEFT adapter directory and switches it on. Keys of its
@@ -82,6 +82,9 @@ func (m *Model) parseAdapter(data []byte) (*Adapter, error) {
 	if c.Type != "LORA" {
 		return nil, fmt.Errorf("peft_type is %q; LORA is supported", c.Type)
 	}
+	if err := savable(c.SaveModules); err != nil {
+		return nil, err
+	}
 	var all map[string]any
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err
@@ -118,7 +121,7 @@ func (m *Model) parseAdapter(data []byte) (*Adapter, error) {
 		return nil, err
 	}
 	a := &Adapter{Spec: spec, rankPattern: c.RankPattern, alphaPattern: c.AlphaPattern,
-		specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
+		specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}, scored: len(c.SaveModules) > 0}
 	return a, a.match(m)
 }
 
@@ -170,6 +173,11 @@ func (a *Adapter) read(m *Model, f *safetensors.File) error {
 			continue // PEFT up to 0.21 does not write them: the base's biases hold
 		}
 		if err := want(name, m.params[name].Size()); err != nil {
+			return err
+		}
+	}
+	if a.scored {
+		if err := a.readScore(m, f, have); err != nil {
 			return err
 		}
 	}
@@ -258,6 +266,12 @@ func (a *Adapter) Save(dir, base string) error {
 	}
 	if c.AlphaPattern == nil {
 		c.AlphaPattern = map[string]float64{}
+	}
+	if w := a.params[scoreName]; w != nil {
+		c.SaveModules, c.Task = []string{"score"}, "SEQ_CLS"
+		if w.Shape().Dimensions[0] > 1 {
+			c.Task = "TOKEN_CLS"
+		}
 	}
 	var out []safetensors.Tensor
 	for _, name := range sortedKeys(a.params) {
