@@ -16,6 +16,7 @@ const (
 	EventEval     = "eval"     // validation: Metrics holds "eval_loss" and "perplexity"
 	EventSample   = "sample"   // generated text; Message or Path
 	EventSave     = "save"     // a checkpoint was written to Path
+	EventControl  = "control"  // a person asked for something while the run went on; Control says what came of it
 	EventWarning  = "warning"  // Message needs a person's attention; the run goes on
 	EventError    = "error"    // the run ends here; Message says why and what to do
 	EventEnd      = "end"      // the run is over; Message is "finished", "interrupted" or "stopped early: ..."
@@ -39,7 +40,9 @@ type Event struct {
 	SecondsLeft     float64            `json:"seconds_left,omitempty"`
 	Metrics         map[string]float64 `json:"metrics,omitempty"` // the method's own: "accuracy", "eval_loss", "perplexity", ...
 	Message         string             `json:"message,omitempty"`
-	Path            string             `json:"path,omitempty"` // of a checkpoint or sample file
+	Path            string             `json:"path,omitempty"`         // of a checkpoint, sample file or branch
+	Memory          int64              `json:"memory_bytes,omitempty"` // held by the process that trains
+	Control         *Control           `json:"control,omitempty"`      // of a control event
 }
 
 // MarshalJSON leaves out numbers that JSON cannot hold (NaN and infinities): a line

@@ -31,10 +31,17 @@ directory that --dir names.
   ft runs compare RUN RUN...
   ft runs resume RUN                      go on from the last checkpoint
   ft runs branch RUN --step 200 --set optim.learning_rate=5e-5
-  ft runs rollback RUN --step 200         make step 200 the last one again`,
+  ft runs rollback RUN --step 200         make step 200 the last one again
+
+While a process trains the run, from any other one:
+
+  ft runs pause RUN                       and continue, save, stop
+  ft runs set RUN learning_rate=5e-5      from the next step on
+  ft runs rollback RUN --step 200         in place: it trains on from there`,
 	}
 	cmd.PersistentFlags().String("dir", "runs", "directory of the runs")
 	cmd.AddCommand(runsListCmd(), runsShowCmd(), runsCompareCmd(), runsResumeCmd(), runsBranchCmd(), runsRollbackCmd())
+	cmd.AddCommand(controlCmds()...)
 	return cmd
 }
 
@@ -88,7 +95,15 @@ func runsListCmd() *cobra.Command {
 				rows = append(rows, []string{in.Name, in.Status, fmt.Sprintf("%d/%d", in.Step, in.Steps), number(in.TrainLoss), number(in.BestLoss),
 					methodOf(in.Run), filepath.Base(in.Run.Model.Path), in.Run.Data.Train})
 			}
-			return table(cmd.OutOrStdout(), rows)
+			if err := table(cmd.OutOrStdout(), rows); err != nil {
+				return err
+			}
+			for _, in := range runs {
+				if in.Status == ckpt.Killed {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", in.Name, in.Message)
+				}
+			}
+			return nil
 		},
 	}
 }
@@ -264,8 +279,17 @@ func runsBranchCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			to, err := ckpt.Branch(path, step, name, set)
-			if err != nil {
+			to := ""
+			if ckpt.Alive(path) {
+				if step == "now" {
+					step = ""
+				}
+				e, err := ask(cmd, path, ckpt.Command{Do: ckpt.DoBranch, To: step, Name: name, Set: set})
+				if err != nil {
+					return err
+				}
+				to = e.Path
+			} else if to, err = ckpt.Branch(path, step, name, set); err != nil {
 				return withCode(exitUsage, err)
 			}
 			if only {
@@ -278,7 +302,7 @@ func runsBranchCmd() *cobra.Command {
 			return report(cmd, func(o tune.Options) (tune.Result, error) { return tune.Resume(cmd.Context(), to, o) })
 		},
 	}
-	cmd.Flags().StringVar(&step, "step", "latest", "checkpoint to begin with: a step, latest or best")
+	cmd.Flags().StringVar(&step, "step", "latest", "checkpoint to begin with: a step, latest or best; of a running run also now")
 	cmd.Flags().StringVar(&name, "name", "", "name of the new run (default: the old one's with step and number)")
 	cmd.Flags().StringArrayVar(&set, "set", nil, "setting to change, key=value; may be repeated")
 	cmd.Flags().BoolVar(&only, "no-train", false, "only make the run")
@@ -288,11 +312,14 @@ func runsBranchCmd() *cobra.Command {
 func runsRollbackCmd() *cobra.Command {
 	var step string
 	cmd := &cobra.Command{
-		Use: "rollback RUN --step N", Short: "Make an earlier checkpoint the last one again", Args: cobra.ExactArgs(1),
+		Use: "rollback RUN --step N", Short: "Make an earlier checkpoint the last one again; a running run trains on from it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := findRun(cmd, args[0])
 			if err != nil {
 				return err
+			}
+			if ckpt.Alive(path) {
+				return control(cmd, path, ckpt.Command{Do: ckpt.DoRollback, To: step})
 			}
 			c, err := ckpt.Rollback(path, step)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -23,9 +24,11 @@ type Checkpoint struct {
 	TrainLoss *float64  `json:"train_loss,omitempty"` // of the last step, nats a trained token
 	EvalLoss  *float64  `json:"eval_loss,omitempty"`  // validation loss at this step; nil: not measured here
 
-	Counters map[string]int64 `json:"counters,omitempty"` // of the stepper's state
-	Loop     json.RawMessage  `json:"loop,omitempty"`     // the loop's own state: data position, early stopping
-	Files    []File           `json:"files"`              // all others in the directory
+	Asked    bool               `json:"asked,omitempty"`    // a person asked for it: never pruned
+	Live     map[string]float64 `json:"live,omitempty"`     // hyperparameters that were set while it trained
+	Counters map[string]int64   `json:"counters,omitempty"` // of the stepper's state
+	Loop     json.RawMessage    `json:"loop,omitempty"`     // the loop's own state: data position, early stopping
+	Files    []File             `json:"files"`              // all others in the directory
 }
 
 // File is a file of a checkpoint with what it must be.
@@ -223,13 +226,14 @@ func (d *Dir) Save(c Checkpoint, write func(dir string) error) (Checkpoint, erro
 	return c, nil
 }
 
-// Prune removes old checkpoints and keeps the last ones and the best by validation
-// loss. A negative number keeps all.
+// Prune removes old checkpoints and keeps the last ones, the best by validation loss
+// and those that a person asked for. A negative number keeps all.
 func (d *Dir) Prune(last int) error {
 	if last < 0 {
 		return nil
 	}
 	list, _ := List(d.Path) // what is damaged stays for a person to look at
+	list = slices.DeleteFunc(list, func(c Checkpoint) bool { return c.Asked })
 	best := Best(list)
 	for i, c := range list {
 		if i == best || i >= len(list)-max(last, 1) {

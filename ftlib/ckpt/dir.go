@@ -70,7 +70,7 @@ func hold(path string) (*Dir, error) {
 		return nil, fmt.Errorf("ckpt: %s: %w; wait for it or stop it", path, ErrBusy)
 	}
 	d := &Dir{Path: path, lock: l}
-	if err := clean(path); err != nil {
+	if err := errors.Join(clean(path), forget(path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("ckpt: %w", err), d.Close())
 	}
 	if d.metrics, err = openMetrics(path); err != nil {

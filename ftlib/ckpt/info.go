@@ -15,6 +15,7 @@ import (
 // The states of a run.
 const (
 	Running     = "running"     // a process trains it now
+	Paused      = "paused"      // a process holds it and waits to be told to continue
 	Finished    = "finished"    // all planned steps were taken, or it stopped early
 	Interrupted = "interrupted" // it was asked to stop and saved
 	Failed      = "failed"      // it stopped with an error
@@ -31,7 +32,7 @@ type Info struct {
 	Step        int           `json:"step"`              // the last step taken
 	Steps       int           `json:"steps"`             // planned
 	Started     time.Time     `json:"started"`
-	Seconds     float64       `json:"seconds"` // between events, pauses before a resume left out
+	Seconds     float64       `json:"seconds"` // between events, pauses left out
 	Seen        int           `json:"tokens_seen"`
 	TrainLoss   *float64      `json:"train_loss,omitempty"` // of the last step
 	FirstLoss   *float64      `json:"first_loss,omitempty"`
@@ -60,8 +61,14 @@ func Read(path string) (Info, error) {
 		errs = append(errs, err)
 	}
 	in.summarize()
-	if locked(filepath.Join(path, lockFile)) {
+	if Alive(path) {
 		in.Status, in.Message = Running, ""
+		if l, err := ReadLive(path); err == nil && l.Paused {
+			in.Status, in.Message = Paused, "go on with: ft runs continue "+path
+		}
+	}
+	if in.Status == Killed {
+		in.Message = fmt.Sprintf("its process is gone without a word; go on with: ft runs resume %s", path)
 	}
 	return in, errors.Join(errs...)
 }
@@ -73,7 +80,8 @@ func (in *Info) summarize() {
 		if in.Started.IsZero() {
 			in.Started = e.Time
 		}
-		if !last.IsZero() && e.Type != ftlib.EventResume && e.Type != ftlib.EventStart && e.Type != ftlib.EventRollback {
+		paused := e.Control != nil && e.Control.Command == DoContinue
+		if !last.IsZero() && e.Type != ftlib.EventResume && e.Type != ftlib.EventStart && e.Type != ftlib.EventRollback && !paused {
 			in.Seconds += max(0, e.Time.Sub(last).Seconds())
 		}
 		last = e.Time
@@ -102,7 +110,7 @@ func (in *Info) summarize() {
 			if strings.HasPrefix(e.Message, Interrupted) {
 				in.Status = Interrupted
 			}
-		case ftlib.EventResume:
+		case ftlib.EventStart, ftlib.EventResume:
 			in.Status, in.Message = Killed, ""
 		case ftlib.EventRollback:
 			in.Status, in.Message = Interrupted, fmt.Sprintf("rolled back to step %d", e.Step)

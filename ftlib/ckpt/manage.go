@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,9 +29,15 @@ func Rollback(dir, which string) (Checkpoint, error) {
 	if err := target.Verify(); err != nil {
 		return Checkpoint{}, err
 	}
-	entries, err := os.ReadDir(dir)
+	return target, d.Rollback(target, time.Now())
+}
+
+// Rollback makes a checkpoint of the run the latest, as [Rollback] does, for the
+// process that holds the run. It must have been verified.
+func (d *Dir) Rollback(target Checkpoint, now time.Time) error {
+	entries, err := os.ReadDir(d.Path)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("ckpt: %w", err)
+		return fmt.Errorf("ckpt: %w", err)
 	}
 	// The event comes last: whatever a kill leaves undone, resuming from the
 	// checkpoint that is then the latest makes later metrics void by itself.
@@ -39,12 +46,11 @@ func Rollback(dir, which string) (Checkpoint, error) {
 		if !ok || step <= target.Step {
 			continue
 		}
-		if err := setAside(dir, e.Name()); err != nil {
-			return Checkpoint{}, fmt.Errorf("ckpt: %w", err)
+		if err := setAside(d.Path, e.Name()); err != nil {
+			return fmt.Errorf("ckpt: %w", err)
 		}
 	}
-	err = d.Event(ftlib.Event{Time: time.Now(), Type: ftlib.EventRollback, Step: target.Step, Steps: target.Steps, Path: target.Path})
-	return target, err
+	return d.Event(ftlib.Event{Time: now, Type: ftlib.EventRollback, Step: target.Step, Steps: target.Steps, Path: target.Path})
 }
 
 // setAside moves a checkpoint into "rolled-back" under a free name.
@@ -84,10 +90,14 @@ func Branch(dir, which, name string, changes []string) (string, error) {
 		return "", err
 	}
 	run := parent.Clone()
+	from.Live = maps.Clone(from.Live)
 	for _, c := range changes {
 		if err := run.Set(c); err != nil {
 			return "", err
 		}
+		// What was set while the parent ran gives way to what is asked for now.
+		key, _, _ := strings.Cut(strings.ReplaceAll(c, " ", ""), "=")
+		delete(from.Live, key[strings.LastIndexByte(key, '.')+1:])
 	}
 	if err := sameFrozen(parent, run); err != nil {
 		return "", err
@@ -148,6 +158,10 @@ func fill(dir string, run ftlib.Run, env Env, events []ftlib.Event, from Checkpo
 	for _, e := range events {
 		// The checkpoint paths of the parent are not this run's.
 		if e.Step > from.Step || e.Type == ftlib.EventEnd || e.Type == ftlib.EventError || e.Type == ftlib.EventSave {
+			continue
+		}
+		// What was set since is not the branch's; what was set before, the checkpoint has.
+		if e.Type == ftlib.EventControl && e.Step == from.Step {
 			continue
 		}
 		if err := d.Event(e); err != nil {

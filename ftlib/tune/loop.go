@@ -38,15 +38,17 @@ type Loop struct {
 	Clock      func() time.Time                         // nil: time.Now
 	Beside     func(dir string, whole bool) error       // adds to saved weights what goes with them, of a whole model or an adapter; nil: nothing
 
-	plan    schedule
-	state   loopState
-	timer   timer
-	saved   int // step of the last checkpoint of this process, -1: none
-	resumed bool
-	early   []string // warnings from before the first event
-	about   string   // of data and machine, for the first event
-	result  Result
-	last    *float64 // loss of the last step
+	plan     schedule
+	state    loopState
+	controls controls
+	timer    timer
+	saved    int  // step of the last checkpoint of this process, -1: none
+	asked    bool // the checkpoint that is being saved is one that a person asked for
+	resumed  bool
+	early    []string // warnings from before the first event
+	about    string   // of data and machine, for the first event
+	result   Result
+	last     *float64 // loss of the last step
 }
 
 // loopState is what a checkpoint keeps of the loop.
@@ -96,7 +98,7 @@ func (l *Loop) Train(ctx context.Context) (res Result, err error) {
 	if l.resumed {
 		kind = ftlib.EventResume
 	}
-	if err := l.emit(ftlib.Event{Type: kind, Message: l.describe()}); err != nil {
+	if err := errors.Join(l.announce(), l.emit(ftlib.Event{Type: kind, Message: l.describe()})); err != nil {
 		return l.result, err
 	}
 	for _, w := range l.early {
@@ -109,7 +111,13 @@ func (l *Loop) Train(ctx context.Context) (res Result, err error) {
 			return l.result, l.fail(err)
 		}
 	}
-	for l.state.Step < l.plan.Steps && l.state.Stopped == "" && ctx.Err() == nil {
+	for ctx.Err() == nil {
+		if err := l.control(ctx); err != nil {
+			return l.result, l.fail(err)
+		}
+		if l.over() != "" || ctx.Err() != nil {
+			break
+		}
 		if err := l.step(); err != nil {
 			return l.result, l.fail(err)
 		}
@@ -130,6 +138,8 @@ func (l *Loop) init() {
 	l.plan = newSchedule(l.Run, l.Batches.PerEpoch(), len(l.Validation) > 0)
 	l.result.Steps = l.plan.Steps
 	l.result.Step = l.state.Step
+	l.controls.from = l.state.Step
+	l.lookAtKnobs()
 	if l.Dir != nil {
 		l.result.Dir = l.Dir.Path
 	}
@@ -164,7 +174,7 @@ func (l *Loop) step() error {
 		}
 		sums.Add(s)
 	}
-	lr := optim.LearningRate(l.Run.Optim, step, l.plan.Steps)
+	lr := optim.LearningRate(l.optim(), step, l.plan.Steps)
 	norm, err := l.Stepper.Apply(l.hyper(step, lr))
 	if err != nil {
 		return fmt.Errorf("tune: step %d: %w", step, err)
@@ -207,7 +217,7 @@ func (l *Loop) gather() ([]*corpus.Batch, error) {
 }
 
 func (l *Loop) hyper(step int, lr float64) Hyper {
-	o := l.Run.Optim
+	o := l.optim()
 	return Hyper{
 		LR: lr, WeightDecay: o.WeightDecay, Beta1: *o.Beta1, Beta2: *o.Beta2, Epsilon: o.Epsilon,
 		MaxGradNorm: max(0, o.MaxGradNorm), Step: step, Seed: l.Run.Seed,
@@ -271,6 +281,9 @@ func (l *Loop) finish() error {
 		if err := l.save(); err != nil {
 			return err
 		}
+	}
+	if err := l.refuseRest(); err != nil {
+		return err
 	}
 	l.result.Status, l.result.Message = ckpt.Finished, ckpt.Finished
 	switch {

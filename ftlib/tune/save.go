@@ -19,8 +19,8 @@ const stateFile = "state.safetensors"
 
 // save writes a checkpoint of this moment and removes the ones no longer kept.
 func (l *Loop) save() error {
-	l.saved = l.state.Step
 	if l.Dir == nil {
+		l.saved = l.state.Step
 		return nil
 	}
 	state, err := l.Stepper.State()
@@ -35,6 +35,7 @@ func (l *Loop) save() error {
 	}
 	c := ckpt.Checkpoint{
 		Step: l.state.Step, Steps: l.plan.Steps, Time: l.now(), TrainLoss: l.last, Counters: state.Counters, Loop: loop,
+		Asked: l.asked, Live: l.controls.set,
 	}
 	if l.plan.PerEpoch > 0 {
 		c.Epoch = float64(c.Step) / float64(l.plan.PerEpoch)
@@ -54,7 +55,7 @@ func (l *Loop) save() error {
 	if err != nil {
 		return err
 	}
-	l.result.Checkpoint = c.Path
+	l.saved, l.result.Checkpoint = c.Step, c.Path
 	if err := l.emit(ftlib.Event{Type: ftlib.EventSave, Path: filepath.Base(c.Path)}); err != nil {
 		return err
 	}
@@ -80,12 +81,26 @@ func (l *Loop) ResumeLatest() error {
 		if damaged != nil {
 			l.early = append(l.early, fmt.Sprintf("%v; going on from step %d", damaged, list[i].Step))
 		}
-		return l.resume(list[i])
+		if err := l.resume(list[i]); err != nil {
+			return err
+		}
+		return l.remember()
 	}
 	if damaged != nil {
 		return fmt.Errorf("tune: no checkpoint of %s is whole: %w", l.Dir.Path, damaged)
 	}
 	l.resumed = true // metrics of steps that were lost are void
+	return l.remember()
+}
+
+// remember looks up what was set after the step that the run goes on from, so that it
+// goes on as it was.
+func (l *Loop) remember() error {
+	events, err := ckpt.AllEvents(l.Dir.Path)
+	if err != nil {
+		l.early = append(l.early, err.Error())
+	}
+	l.controls.replay = ckpt.Changes(events, l.state.Step)
 	return nil
 }
 
@@ -112,6 +127,9 @@ func (l *Loop) resume(c ckpt.Checkpoint) error {
 		return fail(err)
 	}
 	if err := l.Batches.Seek(l.state.Cursor); err != nil {
+		return fail(err)
+	}
+	if err := l.restoreSet(c.Live); err != nil {
 		return fail(err)
 	}
 	l.saved, l.resumed = c.Step, true
@@ -166,7 +184,7 @@ type badRow struct {
 
 // notFinite saves what was being trained on and makes the error that ends the run.
 func (l *Loop) notFinite(step int, what string, value float64, batches []*corpus.Batch) error {
-	lr := optim.LearningRate(l.Run.Optim, step, l.plan.Steps)
+	lr := optim.LearningRate(l.optim(), step, l.plan.Steps)
 	err := fmt.Errorf("tune: step %d: %s is %v: %w%s", step, what, value, ErrNotFinite, l.rowsOf(batches))
 	if l.Dir != nil {
 		name := fmt.Sprintf("bad-batch-step-%d.json", step)
@@ -180,7 +198,7 @@ func (l *Loop) notFinite(step int, what string, value float64, batches []*corpus
 		err = fmt.Errorf("%w; the batch is in %s", err, filepath.Join(l.Dir.Path, name))
 	}
 	hint := "lower optim.learning_rate"
-	if l.Run.Optim.MaxGradNorm < 0 {
+	if l.optim().MaxGradNorm <= 0 {
 		hint += " or set optim.max_grad_norm"
 	}
 	if l.result.Checkpoint != "" {

@@ -86,3 +86,10 @@ func (t *timer) left(steps int) float64 {
 	}
 	return t.last.Sub(t.first).Seconds() / float64(t.steps-1) * float64(steps)
 }
+
+// wait leaves a time out in which the run was paused.
+func (t *timer) wait(d time.Duration) {
+	if t.steps > 0 {
+		t.first = t.first.Add(d)
+	}
+}
