@@ -34,8 +34,8 @@ training would train: answers, not prompts. Perplexities compare only between mo
 with one tokenizer, on the same data.
 
 With --match the model also answers, greedily, and its final answers are compared with
-those of the data: what stands after "####", in \boxed{}, behind "the answer is", or
-else the whole text. Numbers are compared as numbers.
+those of the data: what stands in \boxed{}, after "####", behind "the answer is", or
+else the last mathematics or number; compared by value, as ft verify --kind math does.
 
 An adapter brings the chat template that it was trained with.`,
 		Example: `  ft eval --model models/tiny --data reviews.parquet

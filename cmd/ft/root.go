@@ -23,7 +23,7 @@ var commands = []func() *cobra.Command{
 var groups = []struct{ id, title, names string }{
 	{"data", "Data:", "data tokenize render"},
 	{"train", "Training:", "train runs"},
-	{"use", "Using a model:", "generate chat eval score"},
+	{"use", "Using a model:", "generate chat eval score verify"},
 	{"machine", "This machine:", "doctor device lab kernel version"},
 }
 

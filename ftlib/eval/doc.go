@@ -4,6 +4,5 @@
 // [Perplexity] is exp of the mean loss over trained tokens, so it depends on the
 // tokenizer and on what is trained: compare it between runs on one data set only.
 // [ExactMatch] compares the final answer of generated text with that of the
-// reference; [FinalAnswer] finds it after "####" (GSM8K), in \boxed{} (MATH), behind
-// "the answer is", or takes the whole text.
+// reference, as package verify finds and compares them.
 package eval

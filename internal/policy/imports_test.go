@@ -27,8 +27,11 @@ var mayImport = map[string]string{
 	"ftlib/ckpt":        "ftlib ftlib/safetensors",
 	"ftlib/chart":       "ftlib",
 	"ftlib/loss":        "",
-	"ftlib/eval":        "ftlib ftlib/chat ftlib/corpus ftlib/llm ftlib/token",
-	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/loss ftlib/optim ftlib/safetensors ftlib/token",
+	"ftlib/verify":      "",
+	"ftlib/sandbox":     "",
+	"ftlib/reward":      "ftlib/sandbox ftlib/verify",
+	"ftlib/eval":        "ftlib ftlib/chat ftlib/corpus ftlib/llm ftlib/token ftlib/verify",
+	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/loss ftlib/optim ftlib/reward ftlib/safetensors ftlib/token ftlib/verify",
 
 	"kernel/internal/wire":        "",
 	"kernel/internal/link":        "",
@@ -41,7 +44,7 @@ var mayImport = map[string]string{
 	"kernel/jupyter":  "",
 	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/corpus ftlib/token ftlib/tune kernel/widget",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/safetensors ftlib/token ftlib/tune kernel/device kernel/jupyter kernel/session kernel/spec kernel/widget",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/session kernel/spec kernel/widget",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",
@@ -56,7 +59,7 @@ var mayImport = map[string]string{
 // noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
 // tested without a backend.
 var noGoMLX = []string{
-	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/loss",
+	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
 	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "kernel/widget", "kernel/internal/link", "internal/browser", "internal/world",
 }
 
