@@ -24,6 +24,9 @@ const (
 	I32  DType = "I32"
 	I16  DType = "I16"
 	I8   DType = "I8"
+	U64  DType = "U64"
+	U32  DType = "U32"
+	U16  DType = "U16"
 	U8   DType = "U8"
 	Bool DType = "BOOL"
 )
@@ -31,11 +34,11 @@ const (
 // Size is the number of bytes of one element; 0 for an unknown type.
 func (d DType) Size() int {
 	switch d {
-	case F64, I64:
+	case F64, I64, U64:
 		return 8
-	case F32, I32:
+	case F32, I32, U32:
 		return 4
-	case F16, BF16, I16:
+	case F16, BF16, I16, U16:
 		return 2
 	case I8, U8, Bool:
 		return 1
@@ -170,16 +173,24 @@ func (f *File) Close() error {
 
 // Write writes tensors to path in the given order with optional metadata. The
 // file appears whole or not at all: it is written beside path, synced and renamed.
-func Write(path string, tensors []Tensor, metadata map[string]string) (err error) {
+func Write(path string, tensors []Tensor, metadata map[string]string) error {
+	for _, t := range tensors {
+		if want := int64(t.Elements() * t.DType.Size()); want != int64(len(t.Data)) {
+			return fmt.Errorf("safetensors: %s: tensor %q: %d bytes for %s%v", path, t.Name, len(t.Data), t.DType, t.Shape)
+		}
+	}
+	return WriteFunc(path, tensors, metadata, func(i int) ([]byte, error) { return tensors[i].Data, nil })
+}
+
+// WriteFunc is [Write] for tensors that are not in memory all at once: data returns the
+// bytes of tensor i, which may be overwritten when the next one is asked for.
+func WriteFunc(path string, tensors []Tensor, metadata map[string]string, data func(i int) ([]byte, error)) (err error) {
 	header := make(map[string]any, len(tensors)+1)
 	if metadata != nil {
 		header["__metadata__"] = metadata
 	}
 	offset := int64(0)
 	for _, t := range tensors {
-		if want := int64(t.Elements() * t.DType.Size()); want != int64(len(t.Data)) {
-			return fmt.Errorf("safetensors: %s: tensor %q: %d bytes for %s%v", path, t.Name, len(t.Data), t.DType, t.Shape)
-		}
 		if _, twice := header[t.Name]; twice {
 			return fmt.Errorf("safetensors: %s: tensor %q twice", path, t.Name)
 		}
@@ -187,8 +198,9 @@ func Write(path string, tensors []Tensor, metadata map[string]string) (err error
 		if shape == nil {
 			shape = []int{}
 		}
-		header[t.Name] = entry{t.DType, shape, [2]int64{offset, offset + int64(len(t.Data))}}
-		offset += int64(len(t.Data))
+		bytes := int64(t.Elements() * t.DType.Size())
+		header[t.Name] = entry{t.DType, shape, [2]int64{offset, offset + bytes}}
+		offset += bytes
 	}
 	head, err := json.Marshal(header)
 	if err != nil {
@@ -214,8 +226,15 @@ func Write(path string, tensors []Tensor, metadata map[string]string) (err error
 	if _, err = tmp.Write(head); err != nil {
 		return err
 	}
-	for _, t := range tensors {
-		if _, err = tmp.Write(t.Data); err != nil {
+	for i, t := range tensors {
+		bytes, err := data(i)
+		if want := t.Elements() * t.DType.Size(); err == nil && want != len(bytes) {
+			err = fmt.Errorf("tensor %q: %d bytes for %s%v", t.Name, len(bytes), t.DType, t.Shape)
+		}
+		if err == nil {
+			_, err = tmp.Write(bytes)
+		}
+		if err != nil {
 			return err
 		}
 	}

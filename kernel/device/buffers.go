@@ -3,9 +3,6 @@ package device
 import (
 	"fmt"
 	"log"
-	"maps"
-	"os"
-	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -21,7 +18,7 @@ type buffer struct {
 	refs  int
 }
 
-// add owns a new buffer for a session.
+// add owns a new buffer for a session, or for the caller alone if ss is nil.
 func (s *Server) add(ss *session, b compute.Buffer) (wire.Kept, error) {
 	shape, err := b.Shape()
 	if err != nil {
@@ -37,8 +34,10 @@ func (s *Server) add(ss *session, b compute.Buffer) (wire.Kept, error) {
 	s.next++
 	info := wire.Kept{ID: s.next, Shape: shape, Device: device}
 	s.buffers[s.next] = &buffer{Buffer: b, info: info, bytes: bytes, refs: 1}
-	s.bytes += bytes
-	ss.buffers[s.next]++
+	s.took(bytes)
+	if ss != nil {
+		ss.buffers[s.next]++
+	}
 	return info, nil
 }
 
@@ -47,6 +46,7 @@ func (s *Server) unref(id uint64) {
 	b := s.buffers[id]
 	if b.refs--; b.refs == 0 {
 		s.forget(id)
+		s.usage.freed += b.bytes
 		if err := b.Finalize(); err != nil {
 			log.Printf("device: buffer %d: %v", id, err)
 		}
@@ -88,27 +88,6 @@ func (s *Server) release(id uint64) {
 	s.unref(id)
 }
 
-// room returns an error if so many more bytes would be over the limit; s.mu is held.
-func (s *Server) room(more int64) error {
-	if limit := s.options.LimitBytes; limit > 0 && s.bytes+more > limit {
-		return fmt.Errorf("%.1f MB more would be over the limit of %.1f MB: %.1f MB are in use, %.1f MB of them kept; drop names, finalize buffers, or start the server with a higher limit",
-			float64(more)/1e6, float64(limit)/1e6, float64(s.bytes)/1e6, float64(s.keptBytes())/1e6)
-	}
-	return nil
-}
-
-// keptBytes counts a buffer with two names once.
-func (s *Server) keptBytes() (n int64) {
-	seen := map[uint64]bool{}
-	for _, id := range s.kept {
-		if !seen[id] {
-			seen[id] = true
-			n += s.buffers[id].bytes
-		}
-	}
-	return n
-}
-
 // keep rebinds all names, or none.
 func (s *Server) keep(ss *session, names []string, ids []uint64) error {
 	if len(names) != len(ids) {
@@ -122,19 +101,25 @@ func (s *Server) keep(ss *session, names []string, ids []uint64) error {
 		}
 	}
 	for i, id := range ids {
-		s.buffers[id].refs++
-		if old, ok := s.kept[names[i]]; ok {
-			s.unref(old)
-		}
-		s.kept[names[i]] = id
+		s.bind(names[i], id)
 	}
+	s.saver.changes++
 	return nil
+}
+
+// bind gives a name to a buffer; s.mu is held.
+func (s *Server) bind(name string, id uint64) {
+	s.buffers[id].refs++
+	if old, ok := s.kept[name]; ok {
+		s.unref(old)
+	}
+	s.kept[name] = id
 }
 
 // below lists what is kept under a name, sorted; s.mu is held.
 func (s *Server) below(name string) []wire.Kept {
 	list := []wire.Kept{}
-	for _, n := range slices.Sorted(maps.Keys(s.kept)) {
+	for _, n := range sortedKeys(s.kept) {
 		if name == "" || n == name || strings.HasPrefix(n, strings.TrimSuffix(name, "/")+"/") {
 			k := s.buffers[s.kept[n]].info
 			k.Name = n
@@ -157,15 +142,11 @@ func (s *Server) names(ss *session, kind uint64, name string) []wire.Kept {
 		case wire.Drop:
 			s.unref(k.ID)
 			delete(s.kept, k.Name)
+			s.saver.changes++
 		}
 	}
+	if kind == wire.Drop {
+		s.tidy()
+	}
 	return list
-}
-
-func (s *Server) statsLocked() wire.Stats {
-	t := s.stats
-	t.Backend, t.PID = s.backend.Description(), os.Getpid()
-	t.Clients, t.Buffers, t.Bytes, t.LimitBytes = len(s.sessions), len(s.buffers), s.bytes, s.options.LimitBytes
-	t.Kept, t.KeptBytes, t.Executables, t.Memo = len(s.kept), s.keptBytes(), len(s.compiled), len(s.memo)
-	return t
 }

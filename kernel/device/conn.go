@@ -134,7 +134,12 @@ func (c *conn) answer(request []byte) (err error) {
 	case wire.Statistics:
 		out.Put(s.Stats())
 	case wire.Stop:
+		if err := s.saveChanges(); err != nil {
+			return fmt.Errorf("nothing is stopped, since what is kept could not be saved: %w; ft device stop --discard ends the server without", err)
+		}
 		c.then = s.Close
+	case wire.Load, wire.Checkpoint, wire.Restore, wire.Abandon, wire.Notice:
+		return c.verb(kind, d)
 	default:
 		return fmt.Errorf("no message of kind %d", kind)
 	}
@@ -155,6 +160,9 @@ func (c *conn) hello(d *wire.Dec) error {
 		return errHangUp
 	}
 	c.id, c.ss = id, s.attach(id)
+	if first {
+		c.ss.client = whoIs(c.Conn.Conn)
+	}
 	if !first {
 		return nil
 	}

@@ -3,6 +3,7 @@ package device
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/shapes"
@@ -17,6 +18,8 @@ type executable struct {
 	signature wire.Signature
 	refs      int
 	used      uint64 // tick of the last use
+	bytes     int64  // about what it takes
+	temporary int64  // what it takes more while it runs, beside inputs and outputs
 }
 
 // apply replays calls on a session's builder.
@@ -92,6 +95,8 @@ func (s *Server) compile(ss *session, builder uint64, sum string) (sig wire.Sign
 	x := &executable{Executable: e, sum: sum}
 	_, x.signature.Inputs = e.Inputs()
 	x.signature.Outputs = e.Outputs()
+	x.temporary, x.bytes = needs(e)
+	x.bytes += r.Size()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if other := s.programs[sum]; other != nil { // another client was faster
@@ -101,14 +106,20 @@ func (s *Server) compile(ss *session, builder uint64, sum string) (sig wire.Sign
 	s.next++
 	x.signature.ID = s.next
 	s.programs[sum], s.compiled[s.next] = x, x
+	s.stats.ExecutableBytes += x.bytes
 	sig = s.use(ss, x)
 	s.evict()
 	return sig, nil
 }
 
-// evict drops the least recently used executables above the limit; s.mu is held.
-func (s *Server) evict() {
-	for len(s.compiled) > s.options.Executables {
+// evict drops the least recently used executables above the limits; s.mu is held.
+func (s *Server) evict() { s.evictTo(s.options.Executables, s.options.ExecutableBytes) }
+
+// evictAll drops all executables that nobody refers to; s.mu is held.
+func (s *Server) evictAll() { s.evictTo(0, 0) }
+
+func (s *Server) evictTo(count int, bytes int64) {
+	for len(s.compiled) > count || s.stats.ExecutableBytes > bytes {
 		var oldest *executable
 		for _, x := range s.compiled {
 			if x.refs == 0 && (oldest == nil || x.used < oldest.used) {
@@ -120,6 +131,8 @@ func (s *Server) evict() {
 		}
 		delete(s.compiled, oldest.signature.ID)
 		delete(s.programs, oldest.sum)
+		s.stats.ExecutableBytes -= oldest.bytes
+		s.stats.Evicted++
 		oldest.Finalize()
 	}
 }
@@ -130,6 +143,9 @@ type execution struct {
 	inputs  []compute.Buffer
 	donate  []bool
 	release []uint64
+	ss      *session
+	promise int64 // bytes it may still take
+	seconds float64
 }
 
 // prepare takes references to all inputs, or none. A donated input leaves the session
@@ -140,8 +156,8 @@ func (s *Server) prepare(ss *session, program uint64, ids []uint64) (*execution,
 	if ss.programs[program] == 0 {
 		return nil, fmt.Errorf("execute: program %d is not this session's", program)
 	}
-	x := &execution{program: s.compiled[program], inputs: make([]compute.Buffer, len(ids)), donate: make([]bool, len(ids))}
-	need, donated := outputBytes(x.program.signature.Outputs), map[uint64]int{}
+	x := &execution{program: s.compiled[program], inputs: make([]compute.Buffer, len(ids)), donate: make([]bool, len(ids)), ss: ss}
+	need, donated := outputBytes(x.program.signature.Outputs)+x.program.temporary, map[uint64]int{}
 	for i, id := range ids {
 		if id&1 == 1 {
 			donated[id>>1]++
@@ -158,7 +174,8 @@ func (s *Server) prepare(ss *session, program uint64, ids []uint64) (*execution,
 			need -= s.buffers[id].bytes
 		}
 	}
-	if err := s.room(max(need, 0)); err != nil {
+	x.promise = max(need, 0)
+	if err := s.room(x.promise); err != nil {
 		for _, id := range ids {
 			s.unref(id >> 1)
 			if id&1 == 1 && s.disown(ss, id>>1) { // as after any failed execution
@@ -187,7 +204,8 @@ func (s *Server) prepare(ss *session, program uint64, ids []uint64) (*execution,
 	x.program.refs++
 	s.tick++
 	x.program.used = s.tick
-	s.stats.Executions++
+	s.usage.reserved += x.promise
+	ss.client.Waiting++
 	return x, nil
 }
 
@@ -199,6 +217,12 @@ func (s *Server) finish(x *execution) {
 	}
 	x.program.refs--
 	s.evict()
+	s.usage.reserved -= x.promise
+	s.stats.Executions++
+	s.stats.Seconds += x.seconds
+	x.ss.client.Waiting--
+	x.ss.client.Executions++
+	x.ss.client.Seconds += x.seconds
 }
 
 func outputBytes(out []shapes.Shape) (n int64) {
@@ -229,6 +253,8 @@ func (s *Server) execute(ss *session, program uint64, device compute.DeviceNum, 
 }
 
 func (x *execution) run(device compute.DeviceNum) (out []compute.Buffer, err error) {
+	began := time.Now()
+	defer func() { x.seconds = time.Since(began).Seconds() }()
 	defer wire.Guard(&err)
 	return x.program.Execute(x.inputs, x.donate, device)
 }

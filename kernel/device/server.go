@@ -7,14 +7,23 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"ftlab/ftlib/safetensors"
 	"ftlab/kernel/internal/wire"
 )
 
 // Options of a server.
 type Options struct {
-	Executables int           // how many compiled programs stay; 0: 256
-	LimitBytes  int64         // buffers together; 0: no limit
-	Idle        time.Duration // end when for so long there was no client and nothing kept; 0: never
+	Executables     int           // how many compiled programs stay; 0: 256
+	ExecutableBytes int64         // and how large they are together; 0: an eighth of LimitBytes, 2 GB without one
+	LimitBytes      int64         // buffers together; 0: four fifths of the machine's memory if they are in it; negative: no limit
+	Idle            time.Duration // end when for so long there was no client and nothing kept; 0: never
+
+	State string        // folder of the checkpoints that the server makes itself; "": none are made
+	Every time.Duration // how often, if what is kept has changed; 0: every minute
+
+	// Quantize makes something smaller of a tensor that is loaded with a Quantize of
+	// that name; nil: that is refused.
+	Quantize func(how string, t safetensors.Tensor) ([]safetensors.Tensor, error)
 }
 
 // maxMemo bounds the shape memo; a program of any size uses a few hundred entries.
@@ -36,6 +45,9 @@ type Server struct {
 	programs map[string]*executable // by hash
 	compiled map[uint64]*executable // by number
 	stats    wire.Stats             // the counters among them
+	usage    usage
+	saver    saver
+	notice   notice
 	conns    map[net.Conn]bool
 	listener net.Listener
 	idle     *time.Timer
@@ -46,6 +58,7 @@ type Server struct {
 // session is a client program.
 type session struct {
 	conns    int
+	client   wire.Client
 	buffers  map[uint64]int // references
 	programs map[uint64]int
 	builders map[uint64]*wire.Replayer
@@ -53,21 +66,23 @@ type session struct {
 
 // New serves a backend, which stays the caller's to finalize.
 func New(b compute.Backend, o Options) *Server {
-	if o.Executables == 0 {
-		o.Executables = 256
-	}
-	return &Server{backend: b, options: o, buffers: map[uint64]*buffer{}, kept: map[string]uint64{}, sessions: map[string]*session{},
+	s := &Server{backend: b, options: o, buffers: map[uint64]*buffer{}, kept: map[string]uint64{}, sessions: map[string]*session{},
 		memo: map[string]wire.Result{}, programs: map[string]*executable{}, compiled: map[uint64]*executable{}, conns: map[net.Conn]bool{}}
+	s.stats.Started = time.Now().UnixNano()
+	s.setLimits()
+	return s
 }
 
 // Serve answers clients until Close, a client's Stop, or Options.Idle; these return
-// nil. All buffers are freed before it returns. It closes l.
+// nil. What is kept is saved, if Options.State says where, and all buffers are freed
+// before it returns. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	s.listener = l
 	closed := s.closed
 	s.watchIdle()
 	s.mu.Unlock()
+	stop := s.background()
 	if closed {
 		l.Close()
 	}
@@ -81,7 +96,12 @@ func (s *Server) Serve(l net.Listener) error {
 			s.mu.Unlock()
 			s.Close()
 			s.running.Wait()
+			stop()
+			s.lastSave()
 			s.empty()
+			if s.saver.release != nil {
+				s.saver.release()
+			}
 			return err
 		}
 		s.mu.Lock()
@@ -117,8 +137,7 @@ func (s *Server) empty() {
 		s.unref(id)
 		delete(s.kept, name)
 	}
-	s.options.Executables = 0
-	s.evict()
+	s.evictAll()
 }
 
 // unused says whether nobody would miss the server.
@@ -170,6 +189,7 @@ func (s *Server) detach(id string, ss *session) {
 		s.compiled[x].refs -= n
 	}
 	s.evict()
+	s.tidy()
 	delete(s.sessions, id)
 	s.watchIdle()
 }

@@ -58,6 +58,8 @@ var Fingerprint = sync.OnceValue(func() string {
 	walk(reflect.TypeFor[compute.Capabilities]())
 	walk(reflect.TypeFor[Stats]())
 	walk(reflect.TypeFor[Kept]())
+	walk(reflect.TypeFor[LoadRequest]())
+	walk(reflect.TypeFor[Saved]())
 	for op := compute.OpType(0); op < compute.OpTypeLast; op++ {
 		text.WriteString(op.String() + ";")
 	}

@@ -11,25 +11,38 @@ import (
 // SameUser returns an error unless the program at the other end of a unix socket runs
 // as this user.
 func SameUser(c net.Conn) error {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return fmt.Errorf("not a unix socket: %T", c)
-	}
-	raw, err := u.SyscallConn()
+	cred, err := peer(c)
 	if err != nil {
 		return err
 	}
-	var cred *unix.Ucred
+	return sameUser(int(cred.Uid), os.Getuid())
+}
+
+// PeerPID is the process at the other end of a unix socket; 0 if that is not known.
+func PeerPID(c net.Conn) int {
+	cred, err := peer(c)
+	if err != nil {
+		return 0
+	}
+	return int(cred.Pid)
+}
+
+func peer(c net.Conn) (cred *unix.Ucred, err error) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil, fmt.Errorf("not a unix socket: %T", c)
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
 	var credErr error
 	if err := raw.Control(func(fd uintptr) {
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
-		return err
+		return nil, err
 	}
-	if credErr != nil {
-		return credErr
-	}
-	return sameUser(int(cred.Uid), os.Getuid())
+	return cred, credErr
 }
 
 func sameUser(peer, me int) error {

@@ -11,3 +11,6 @@ import (
 func SameUser(net.Conn) error {
 	return errors.New("who is at the other end of a socket is known on Linux only")
 }
+
+// PeerPID is not known here.
+func PeerPID(net.Conn) int { return 0 }

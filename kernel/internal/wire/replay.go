@@ -21,6 +21,7 @@ type Replayer struct {
 	values []compute.Value
 	shapes []shapes.Shape
 	hash   hash.Hash
+	size   int64
 }
 
 // NewReplayer replays on b.
@@ -33,6 +34,13 @@ func (r *Replayer) Sum() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return string(r.hash.Sum(nil))
+}
+
+// Size is the number of bytes of the calls that were applied, constants and all.
+func (r *Replayer) Size() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.size
 }
 
 // Memoised says whether the result of a method can be remembered by shapes. The
@@ -119,6 +127,7 @@ func (r *Replayer) Apply(call []byte) (res Result, err error) {
 		res.Outputs = append(res.Outputs, ss)
 	}
 	r.hash.Write(call)
+	r.size += int64(len(call))
 	r.remember(key, res)
 	return res, nil
 }

@@ -7,19 +7,29 @@ import (
 
 // Stats is what a device server tells about itself.
 type Stats struct {
-	Backend     string // description of the real backend
-	PID         int
-	Clients     int
-	Buffers     int
-	Bytes       int64 // in buffers
-	LimitBytes  int64 // 0: no limit
-	Kept        int   // names
-	KeptBytes   int64 // in buffers that have a name
-	Executables int
-	Hits        int64 // programs that were compiled already when a client asked
-	Misses      int64
-	Executions  int64
-	Memo        int // entries of the shape memo
+	Backend         string   `json:"backend"` // description of the real backend
+	PID             int      `json:"pid"`
+	Started         int64    `json:"started"` // nanoseconds since 1970
+	Clients         int      `json:"clients"`
+	Sessions        []Client `json:"sessions"` // one for each of Clients
+	Buffers         int      `json:"buffers"`
+	Bytes           int64    `json:"bytes"`       // in buffers
+	PeakBytes       int64    `json:"peak_bytes"`  // the most that Bytes has been
+	LimitBytes      int64    `json:"limit_bytes"` // 0: no limit
+	Resident        int64    `json:"resident"`    // bytes of the process; 0: not known
+	Available       int64    `json:"available"`   // bytes that the machine has left; 0: not known
+	Kept            int      `json:"kept"`        // names
+	KeptBytes       int64    `json:"kept_bytes"`  // in buffers that have a name
+	Executables     int      `json:"executables"`
+	ExecutableBytes int64    `json:"executable_bytes"` // estimated
+	Evicted         int64    `json:"evicted"`          // executables that were dropped for others
+	Hits            int64    `json:"hits"`             // programs that were compiled already when a client asked
+	Misses          int64    `json:"misses"`
+	Executions      int64    `json:"executions"`
+	Seconds         float64  `json:"seconds"` // in executions, of all clients
+	Memo            int      `json:"memo"`    // entries of the shape memo
+	Checkpoint      Saved    `json:"checkpoint"`
+	CheckpointError string   `json:"checkpoint_error,omitempty"` // of the last one, if it failed
 }
 
 // Kept is a name and its buffer.
