@@ -6,12 +6,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"ftlab/ftlib/backend"
 	"ftlab/kernel/device"
@@ -34,27 +35,85 @@ that was compiled once is not compiled again.
 
 Only programs of the same user on the same machine reach it, through a unix socket
 (FTLAB_DEVICE names another one). A program with the backend "session" starts the
-server itself if there is none and ft is on the PATH.`,
+server itself if there is none and ft is on the PATH.
+
+Every minute, and when it ends, the server saves what is kept, if that has changed. The
+next server restores it, also after one that was killed.`,
 	}
-	cmd.AddCommand(deviceStartCmd(), deviceRunCmd(), deviceStatusCmd(), deviceStopCmd())
+	cmd.AddCommand(deviceStartCmd(), deviceRunCmd(), deviceStatusCmd(), deviceStopCmd(), deviceRestartCmd(),
+		deviceLoadCmd(), deviceDropCmd(), deviceCheckpointCmd(), deviceRestoreCmd())
 	return cmd
 }
 
-// deviceFlags are the server's settings, for start and run.
+// deviceFlags are the server's settings, for start, restart and run.
 type deviceFlags struct {
 	backend string
 	memory  float64
 	idle    time.Duration
+	state   string
+	every   time.Duration
+	fresh   bool
 }
 
-func (f *deviceFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.backend, "backend", "", "backend that computes: xla:cuda, xla:cpu, go (default: the best)")
-	cmd.Flags().Float64Var(&f.memory, "memory", 0, "limit of all tensors together, in GB (default: none)")
-	cmd.Flags().DurationVar(&f.idle, "idle", time.Hour, "end after so long without programs and kept tensors; 0: never")
+func (f *deviceFlags) set() *pflag.FlagSet {
+	set := pflag.NewFlagSet("device", pflag.ContinueOnError)
+	set.StringVar(&f.backend, "backend", "", "backend that computes: xla:cuda, xla:cpu, go (default: the best)")
+	set.Float64Var(&f.memory, "memory", 0, "limit of all tensors together, in GB; -1: none (default: four fifths of the machine's)")
+	set.DurationVar(&f.idle, "idle", time.Hour, "end after so long without programs and kept tensors; 0: never")
+	set.StringVar(&f.state, "state", "", "folder for what is saved; none: nothing is (default: one beside the socket)")
+	set.DurationVar(&f.every, "every", time.Minute, "how often to save what is kept, if it has changed")
+	set.BoolVar(&f.fresh, "fresh", false, "start with nothing kept; what was saved is moved aside")
+	return set
 }
 
-func (f *deviceFlags) args() []string {
-	return []string{"device", "run", "--backend", f.backend, "--memory", fmt.Sprint(f.memory), "--idle", f.idle.String()}
+// args are the flags that were given, so that a server can be started like another.
+func deviceArgs(set *pflag.FlagSet) (args []string) {
+	set.Visit(func(f *pflag.Flag) {
+		if f.Name != "fresh" && f.Name != "json" {
+			args = append(args, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	return args
+}
+
+// like gives the flags that were not given the values that an earlier server had.
+func (f *deviceFlags) like(set *pflag.FlagSet, args []string) error {
+	var old deviceFlags
+	was := old.set()
+	if err := was.Parse(args); err != nil {
+		return fmt.Errorf("the flags of the server before this one: %w", err)
+	}
+	var err error
+	was.Visit(func(o *pflag.Flag) {
+		if !set.Changed(o.Name) {
+			err = errors.Join(err, set.Set(o.Name, o.Value.String()))
+		}
+	})
+	return err
+}
+
+// stateDir is the folder for what is saved; "" for none.
+func (f *deviceFlags) stateDir() (string, error) {
+	switch f.state {
+	case "none":
+		return "", nil
+	case "":
+		return session.StateDir("")
+	}
+	return filepath.Abs(f.state)
+}
+
+// command is what starts a server with these flags.
+func (f *deviceFlags) command(set *pflag.FlagSet) ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{self, "device", "run"}, deviceArgs(set)...)
+	if f.fresh {
+		args = append(args, "--fresh")
+	}
+	return args, nil
 }
 
 func deviceStartCmd() *cobra.Command {
@@ -64,18 +123,52 @@ func deviceStartCmd() *cobra.Command {
 		Short: "Start the server, unless it runs already",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			self, err := os.Executable()
+			command, err := f.command(cmd.Flags())
 			if err != nil {
 				return err
 			}
-			b, err := session.Start("", append([]string{self}, f.args()...)...)
+			b, err := session.Start("", command...)
 			if err != nil {
 				return err
 			}
 			return printDevice(cmd, b)
 		},
 	}
-	f.add(cmd)
+	cmd.Flags().AddFlagSet(f.set())
+	return cmd
+}
+
+func deviceRestartCmd() *cobra.Command {
+	var f deviceFlags
+	cmd := &cobra.Command{
+		Use:   "restart",
+		Short: "Save what is kept, end the server and start it again with what was kept",
+		Long: `Save what is kept, end the server and start it again with what was kept. It gives back
+all memory, and compiled programs are compiled anew. Flags that are not given stay as
+they are. Programs that compute in the server lose what they did not keep.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			state, err := f.stateDir()
+			if err != nil {
+				return err
+			}
+			if r, ok := device.ReadRecord(state); ok {
+				if err := f.like(cmd.Flags(), r.Args); err != nil {
+					return err
+				}
+			}
+			command, err := f.command(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			b, err := session.Restart("", command...)
+			if err != nil {
+				return err
+			}
+			return printDevice(cmd, b)
+		},
+	}
+	cmd.Flags().AddFlagSet(f.set())
 	return cmd
 }
 
@@ -95,7 +188,7 @@ func deviceRunCmd() *cobra.Command {
 			return err
 		},
 	}
-	f.add(cmd)
+	cmd.Flags().AddFlagSet(f.set())
 	return cmd
 }
 
@@ -122,6 +215,16 @@ func runDevice(cmd *cobra.Command, f deviceFlags, ready func()) error {
 		return err
 	}
 	defer l.Close()
+	state, err := f.stateDir()
+	if err != nil {
+		return err
+	}
+	if r, ok := device.ReadRecord(state); ok { // it died: go on as it was
+		if err := f.like(cmd.Flags(), r.Args); err != nil {
+			return err
+		}
+	}
+	args := deviceArgs(cmd.Flags())
 	if name := os.Getenv(backend.Env); f.backend == "" && (name == "session" || strings.HasPrefix(name, "session:")) {
 		f.backend = "auto" // the variable is meant for programs that use this server
 	}
@@ -131,7 +234,16 @@ func runDevice(cmd *cobra.Command, f deviceFlags, ready func()) error {
 	}
 	// A cell that is interrupted must not take the server with it.
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP)
-	s := device.New(b, device.Options{LimitBytes: int64(f.memory * 1e9), Idle: f.idle})
+	s := device.New(b, device.Options{LimitBytes: int64(f.memory * 1e9), Idle: f.idle, State: state, Every: f.every})
+	if state != "" {
+		text, err := s.Recover(args, f.fresh)
+		if err != nil {
+			return err
+		}
+		if text != "" {
+			fmt.Fprintln(cmd.OutOrStdout(), text)
+		}
+	}
 	terminated := make(chan os.Signal, 1)
 	signal.Notify(terminated, syscall.SIGTERM)
 	defer signal.Stop(terminated)
@@ -146,76 +258,11 @@ func runDevice(cmd *cobra.Command, f deviceFlags, ready func()) error {
 	return s.Serve(l)
 }
 
-// deviceReport is what `ft device status --json` prints.
-type deviceReport struct {
-	Running bool `json:"running"`
-	*session.Stats
-	Names []keptReport `json:"names,omitempty"`
-}
-
-type keptReport struct {
-	Name  string `json:"name"`
-	Shape string `json:"shape"`
-	Bytes int64  `json:"bytes"`
-}
-
-func deviceStatusCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "status",
-		Short: "What the server holds",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := session.Connect("")
-			if errors.Is(err, session.ErrNoServer) {
-				if wantJSON(cmd) {
-					return printJSON(cmd, deviceReport{})
-				}
-				fmt.Fprintln(cmd.OutOrStdout(), "no device server; ft device start starts one")
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			return printDevice(cmd, b)
-		},
-	}
-}
-
-func printDevice(cmd *cobra.Command, b *session.Backend) error {
-	stats, err := b.Stats()
-	if err != nil {
-		return err
-	}
-	kept, err := b.List()
-	if err != nil {
-		return err
-	}
-	stats.Clients-- // this command
-	r := deviceReport{Running: true, Stats: &stats}
-	for _, k := range kept {
-		r.Names = append(r.Names, keptReport{k.Name, k.Shape.String(), k.Shape.ByteSize()})
-	}
-	if wantJSON(cmd) {
-		return printJSON(cmd, r)
-	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "backend\t%s\nprocess\t%d\nprograms\t%d\n", stats.Backend, stats.PID, stats.Clients)
-	fmt.Fprintf(w, "tensors\t%d, %.1f MB\n", stats.Buffers, float64(stats.Bytes)/1e6)
-	if stats.LimitBytes > 0 {
-		fmt.Fprintf(w, "limit\t%.1f MB\n", float64(stats.LimitBytes)/1e6)
-	}
-	fmt.Fprintf(w, "compiled\t%d (found %d times, missed %d)\nexecutions\t%d\n", stats.Executables, stats.Hits, stats.Misses, stats.Executions)
-	fmt.Fprintf(w, "kept\t%d, %.1f MB\n", stats.Kept, float64(stats.KeptBytes)/1e6)
-	for _, k := range r.Names {
-		fmt.Fprintf(w, "  %s\t%s\t%.1f MB\n", k.Name, k.Shape, float64(k.Bytes)/1e6)
-	}
-	return w.Flush()
-}
-
 func deviceStopCmd() *cobra.Command {
-	return &cobra.Command{
+	var discard bool
+	cmd := &cobra.Command{
 		Use:   "stop",
-		Short: "End the server; what is kept in it is lost",
+		Short: "Save what is kept and end the server",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			addr, err := session.DefaultAddr()
@@ -224,17 +271,44 @@ func deviceStopCmd() *cobra.Command {
 			}
 			b, err := session.Connect(addr)
 			if errors.Is(err, session.ErrNoServer) {
+				if wantJSON(cmd) {
+					return printJSON(cmd, stopReport{})
+				}
 				fmt.Fprintln(cmd.OutOrStdout(), "no device server")
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			if err := b.Stop(); err != nil {
+			stats, err := b.Stats()
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the device server at %s ends\n", addr)
+			r := stopReport{Stopped: true, Saved: !discard && stats.State != "", Kept: stats.Kept}
+			end := b.Stop
+			if discard {
+				end = b.Abandon
+			}
+			if err := end(); err != nil {
+				return err
+			}
+			if wantJSON(cmd) {
+				return printJSON(cmd, r)
+			}
+			what := "what it kept and had not saved is lost"
+			if r.Saved {
+				what = fmt.Sprintf("the %d tensors that it keeps are there again after ft device start", r.Kept)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the device server at %s ends; %s\n", addr, what)
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&discard, "discard", false, "end it even if what is kept cannot be saved; its last checkpoint stays")
+	return cmd
+}
+
+type stopReport struct {
+	Stopped bool `json:"stopped"`
+	Saved   bool `json:"saved"`
+	Kept    int  `json:"kept"`
 }

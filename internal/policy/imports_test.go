@@ -38,7 +38,7 @@ var mayImport = map[string]string{
 	"kernel/widget":               "kernel/internal/link",
 	"kernel/session":              "kernel/internal/wire",
 	"kernel/session/internal/gen": "kernel/internal/wire",
-	"kernel/device":               "kernel/internal/wire",
+	"kernel/device":               "ftlib/safetensors kernel/internal/wire",
 
 	"kernel/spec":     "",
 	"kernel/jupyter":  "",

@@ -137,6 +137,7 @@ func (s *Server) writeData(dir string, p snapshot, at map[uint64]place) (written
 	if err != nil {
 		return 0, err
 	}
+	out := intake{s: s}
 	var ids []uint64
 	var tensors []safetensors.Tensor
 	for _, k := range p.names {
@@ -145,20 +146,27 @@ func (s *Server) writeData(dir string, p snapshot, at map[uint64]place) (written
 		}
 		b := p.buffers[k.ID]
 		t := safetensors.Tensor{Name: k.Name, DType: stored[k.Shape.DType], Shape: k.Shape.Dimensions}
+		bytes := b.bytes
+		if k.Shape.DType.IsPacked() { // XLA gives a byte an element
+			raw, err := out.read(b)
+			if err != nil {
+				return 0, fmt.Errorf("tensor %q: %w", k.Name, err)
+			}
+			bytes = int64(len(raw))
+		}
 		if t.DType == "" { // the format has no such type: its bytes, as they are
-			t.DType, t.Shape = safetensors.U8, []int{int(b.bytes)}
+			t.DType, t.Shape = safetensors.U8, []int{int(bytes)}
 		}
 		if t.Name == "__metadata__" { // the format's own
 			t.Name += "_"
 		}
-		at[k.ID] = place{file: file, key: t.Name, bytes: b.bytes}
+		at[k.ID] = place{file: file, key: t.Name, bytes: bytes}
 		ids, tensors = append(ids, k.ID), append(tensors, t)
-		written += b.bytes
+		written += bytes
 	}
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	out := intake{s: s}
 	err = safetensors.WriteFunc(filepath.Join(dir, file), tensors, nil, func(i int) ([]byte, error) {
 		raw, err := out.read(p.buffers[ids[i]])
 		if err != nil {
@@ -181,8 +189,13 @@ func (n *intake) read(b *buffer) ([]byte, error) {
 			}
 		}
 	}
-	flat, raw := n.room(b.info.Shape)
-	return raw, b.ToFlatData(flat)
+	flat, raw := n.room(b.info.Shape, b.bytes)
+	err := b.ToFlatData(flat)
+	if err != nil && b.info.Shape.DType.IsPacked() {
+		flat, raw = n.room(b.info.Shape, int64(b.info.Shape.Size()))
+		err = b.ToFlatData(flat)
+	}
+	return raw, err
 }
 
 // remedy says what stays and what to do after a checkpoint that failed.

@@ -55,12 +55,17 @@ func goBackend(t testing.TB) compute.Backend {
 // serve runs a server until the test ends; its Serve must end without an error.
 func serve(t testing.TB, real compute.Backend, o device.Options) (s *device.Server, addr string) {
 	t.Helper()
+	s = device.New(real, o)
+	return s, serveThis(t, s)
+}
+
+func serveThis(t testing.TB, s *device.Server) (addr string) {
+	t.Helper()
 	addr = filepath.Join(socketDir(t), "s", "device.sock")
 	l, err := device.Listen(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = device.New(real, o)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -72,7 +77,7 @@ func serve(t testing.TB, real compute.Backend, o device.Options) (s *device.Serv
 			t.Errorf("left behind by a server that ended: %+v", left)
 		}
 	})
-	return s, addr
+	return addr
 }
 
 // socketDir is a folder with a short path: sockets have at most a hundred letters.

@@ -244,7 +244,12 @@ func (s *Server) newIntake(bytes int64) (*intake, error) {
 
 // take makes a buffer of what fill writes.
 func (n *intake) take(names []string, shape shapes.Shape, device compute.DeviceNum, fill func(raw []byte) error) error {
-	flat, raw := n.room(shape)
+	bytes, _ := wire.FlatBytes(shape)
+	flat, raw := n.room(shape, bytes)
+	return n.takeFlat(names, shape, device, flat, raw, fill)
+}
+
+func (n *intake) takeFlat(names []string, shape shapes.Shape, device compute.DeviceNum, flat any, raw []byte, fill func(raw []byte) error) error {
 	if err := fill(raw); err != nil {
 		return err
 	}
@@ -266,8 +271,7 @@ func (n *intake) take(names []string, shape shapes.Shape, device compute.DeviceN
 }
 
 // room is memory for one tensor, the same for each: backends copy it.
-func (n *intake) room(shape shapes.Shape) (flat any, raw []byte) {
-	bytes, _ := wire.FlatBytes(shape)
+func (n *intake) room(shape shapes.Shape, bytes int64) (flat any, raw []byte) {
 	if words := int(bytes/8) + 1; len(n.scratch) < words {
 		n.scratch = nil // the old one can go first
 		n.scratch = make([]uint64, words)
@@ -276,7 +280,11 @@ func (n *intake) room(shape shapes.Shape) (flat any, raw []byte) {
 	if bytes == 0 {
 		return dtypes.MakeAnySlice(shape.DType, 0), nil
 	}
-	return dtypes.UnsafeAnySliceFromBytes(at, shape.DType, shape.Size()), unsafe.Slice((*byte)(at), bytes)
+	raw = unsafe.Slice((*byte)(at), bytes)
+	if shape.DType.IsPacked() {
+		return raw, raw // as long as this backend has it
+	}
+	return dtypes.UnsafeAnySliceFromBytes(at, shape.DType, shape.Size()), raw
 }
 
 // bind gives all buffers their names; what else is below replaced, if that is a name,

@@ -88,9 +88,6 @@ func (n *intake) restoreOne(file *safetensors.File, names []indexTensor, f *fold
 		return err
 	}
 	fill := func(raw []byte) error {
-		if len(raw) != len(t.Data) {
-			return fmt.Errorf("%d bytes for the shape %s", len(t.Data), shape)
-		}
 		if err := unmapped(func() error { copy(raw, t.Data); return nil }); err != nil {
 			return err
 		}
@@ -103,7 +100,11 @@ func (n *intake) restoreOne(file *safetensors.File, names []indexTensor, f *fold
 	for _, x := range names {
 		list = append(list, x.Name)
 	}
-	if err := n.take(list, shape, compute.DeviceNum(first.Device), fill); err != nil {
+	flat, raw := n.room(shape, int64(len(t.Data)))
+	if bytes, _ := wire.FlatBytes(shape); bytes != int64(len(raw)) && !(shape.DType.IsPacked() && shape.Size() == len(raw)) {
+		return fmt.Errorf("%s: tensor %q: %d bytes for the shape %s", file.Path, first.Key, len(t.Data), shape)
+	}
+	if err := n.takeFlat(list, shape, compute.DeviceNum(first.Device), flat, raw, fill); err != nil {
 		return fmt.Errorf("%s: tensor %q: %w", file.Path, first.Key, err)
 	}
 	f.at[n.ids[len(n.ids)-1]] = place{first.File, first.Key, first.CRC32C, int64(len(t.Data))}

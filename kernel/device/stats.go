@@ -20,7 +20,7 @@ func (s *Server) statsLocked() wire.Stats {
 	t.Kept, t.KeptBytes, t.Executables, t.Memo = len(s.kept), s.keptBytes(), len(s.compiled), len(s.memo)
 	t.Resident = resident()
 	_, t.Available = memory()
-	t.Checkpoint = s.saver.last
+	t.State, t.Checkpoint = s.options.State, s.saver.last
 	if s.saver.err != nil {
 		t.CheckpointError = s.saver.err.Error()
 	}

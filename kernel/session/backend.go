@@ -39,6 +39,9 @@ func init() {
 		if err != nil {
 			return nil, err
 		}
+		if text := b.Notice(); text != "" {
+			fmt.Fprintln(os.Stderr, text)
+		}
 		return b, nil
 	})
 }
@@ -243,5 +246,5 @@ func (b *Backend) end(why error) error {
 }
 
 func (b *Backend) lost(err error) error {
-	return b.end(fmt.Errorf("session: %w (%s): %w; what it kept is lost; connect again, ft device start starts one", ErrLost, b.addr, err))
+	return b.end(fmt.Errorf("session: %w (%s): %w; what it had not saved is lost; connect again (ft device start starts it with what it had saved)", ErrLost, b.addr, err))
 }

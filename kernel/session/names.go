@@ -80,7 +80,8 @@ func (b *Backend) Stats() (s Stats, err error) {
 	return s, nil
 }
 
-// Stop ends the server; what it kept is lost.
+// Stop ends the server. What it keeps is saved first, if it has a folder for that; if that
+// is not possible, it does not end. See [Backend.Abandon].
 func (b *Backend) Stop() error {
 	_, err := b.request(wire.Stop, nil)
 	if err == nil {

@@ -22,7 +22,7 @@ const Ready = "ready\n"
 // Start connects to the server at addr ("" for [DefaultAddr]), and starts it with a
 // command if there is none: of two programs that do so at once, one starts it. The
 // server is detached from this program's terminal and writes to device.log beside its
-// socket.
+// socket; what the one before it wrote is in device.log.1.
 func Start(addr string, command ...string) (*Backend, error) {
 	b, err := Connect(addr)
 	if err == nil || !errors.Is(err, ErrNoServer) || len(command) == 0 {
@@ -51,6 +51,9 @@ func Start(addr string, command ...string) (*Backend, error) {
 // spawn returns when the server listens, or has ended.
 func spawn(addr string, command []string) error {
 	logPath := filepath.Join(filepath.Dir(addr), "device.log")
+	if err := os.Rename(logPath, logPath+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

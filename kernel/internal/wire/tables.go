@@ -28,6 +28,7 @@ type Stats struct {
 	Executions      int64    `json:"executions"`
 	Seconds         float64  `json:"seconds"` // in executions, of all clients
 	Memo            int      `json:"memo"`    // entries of the shape memo
+	State           string   `json:"state"`   // folder of the checkpoints; "": none are made
 	Checkpoint      Saved    `json:"checkpoint"`
 	CheckpointError string   `json:"checkpoint_error,omitempty"` // of the last one, if it failed
 }

@@ -1,0 +1,50 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// StateDir is where the server at a socket ("" for [DefaultAddr]) saves what it keeps,
+// unless it was told otherwise: the folder state beside the socket. Where that would not
+// outlive the login (below XDG_RUNTIME_DIR) it is ftlab/state in the user's cache folder.
+func StateDir(addr string) (string, error) {
+	addr, err := address(addr)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(addr)
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" && strings.HasPrefix(dir+"/", filepath.Clean(runtime)+"/") {
+		if dir, err = os.UserCacheDir(); err != nil {
+			return "", fmt.Errorf("session: no folder for what the device server saves: %w", err)
+		}
+		dir = filepath.Join(dir, "ftlab")
+	}
+	return filepath.Join(dir, "state"), nil
+}
+
+// Restart ends the server at addr, which saves what it keeps, and starts it again with a
+// command, which restores that. Without a server it is [Start].
+func Restart(addr string, command ...string) (*Backend, error) {
+	b, err := Connect(addr)
+	if err == nil {
+		err = b.Stop()
+	}
+	if err != nil && !errors.Is(err, ErrNoServer) {
+		return nil, err
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		old, err := Connect(addr)
+		if errors.Is(err, ErrNoServer) || err == nil && old != b { // it has ended, or somebody was faster
+			break
+		}
+		if time.Now().After(end) {
+			return nil, fmt.Errorf("session: the device server does not end; it may be in a long execution: %w", err)
+		}
+	}
+	return Start(addr, command...)
+}
