@@ -1,4 +1,4 @@
-package session
+package session_test
 
 import (
 	"os"
@@ -11,6 +11,7 @@ import (
 
 	"ftlab/ftlib/backend"
 	"ftlab/kernel/device"
+	"ftlab/kernel/session"
 )
 
 // A program that the server has seen is built without asking anything: one request
@@ -39,7 +40,7 @@ func TestBuildingAsksNothing(t *testing.T) {
 		}
 	}()
 	requests := func(ops int) int64 {
-		b, err := connect(addr)
+		b, err := session.NewSession(addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +62,7 @@ func TestBuildingAsksNothing(t *testing.T) {
 		if _, err := builder.Compile(); err != nil {
 			t.Fatal(err)
 		}
-		return b.requests.Load()
+		return b.Requests()
 	}
 	// Neg of this shape, the rest of the program, two for Compile.
 	if n := requests(100); n != 4 {
