@@ -103,6 +103,10 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		v.SetZero()
 		return
 	}
+	if m, ok := v.Addr().Interface().(*Method); ok && n.Kind == yaml.ScalarNode {
+		d.decodeMethod(n, m)
+		return
+	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
@@ -141,6 +145,19 @@ func (d *decoder) decodeStruct(n *yaml.Node, v reflect.Value, path string) {
 		}
 		d.decode(value, f, full)
 	}
+}
+
+// decodeMethod sets the method that a single word names, with its defaults.
+func (d *decoder) decodeMethod(n *yaml.Node, m *Method) {
+	v := reflect.ValueOf(m).Elem()
+	v.SetZero()
+	f, ok := fieldByName(v, n.Value)
+	if !ok {
+		names := fieldNames(v.Type())
+		d.errorf(n, "method: %q is not one of %s%s", n.Value, strings.Join(names, ", "), suggest(n.Value, names))
+		return
+	}
+	f.Set(reflect.New(f.Type().Elem()))
 }
 
 func (d *decoder) decodeMap(n *yaml.Node, v reflect.Value, path string) {

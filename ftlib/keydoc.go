@@ -14,13 +14,16 @@ import (
 //go:embed run.go
 var runSource string
 
+//go:embed method.go
+var methodSource string
+
 var (
 	typeLine  = regexp.MustCompile(`^type (\w+) struct`)
 	fieldLine = regexp.MustCompile("^\t\\w+ .*yaml:\"(\\w+)[^`]*`\\s*// (.*)$")
 	keyDocs   = sync.OnceValue(func() map[string]string {
 		fields := map[string]string{} // "Type.key" -> comment
 		name := ""
-		for _, line := range strings.Split(runSource, "\n") {
+		for _, line := range strings.Split(runSource+methodSource, "\n") {
 			if m := typeLine.FindStringSubmatch(line); m != nil {
 				name = m[1]
 			} else if m := fieldLine.FindStringSubmatch(line); m != nil {
@@ -36,10 +39,14 @@ var (
 			if t.Kind() != reflect.Struct {
 				return
 			}
-			for i := range t.NumField() {
-				key := yamlName(t.Field(i))
-				docs[join(path, key)] = fields[t.Name()+"."+key]
-				visit(t.Field(i).Type, join(path, key))
+			for _, f := range fieldsOf(t) {
+				owner := t // or the struct that is embedded in it
+				for _, i := range f.Index[:len(f.Index)-1] {
+					owner = owner.Field(i).Type
+				}
+				key := yamlName(f)
+				docs[join(path, key)] = fields[owner.Name()+"."+key]
+				visit(f.Type, join(path, key))
 			}
 		}
 		visit(reflect.TypeFor[Run](), "")

@@ -18,10 +18,22 @@ func keysOf(t reflect.Type, path string) []string {
 		return []string{path}
 	}
 	var keys []string
-	for i := range t.NumField() {
-		keys = append(keys, keysOf(t.Field(i).Type, join(path, yamlName(t.Field(i))))...)
+	for _, f := range fieldsOf(t) {
+		keys = append(keys, keysOf(f.Type, join(path, yamlName(f)))...)
 	}
 	return keys
+}
+
+// fieldsOf are the fields of a struct as a file has them: those of an embedded struct
+// are its own.
+func fieldsOf(t reflect.Type) []reflect.StructField {
+	var out []reflect.StructField
+	for _, f := range reflect.VisibleFields(t) {
+		if !f.Anonymous {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // Settings are the fields that are set, as path and value in the order of [Keys].
@@ -44,8 +56,8 @@ func walk(v reflect.Value, path string, visit func(string, reflect.Value)) {
 		visit(path, v)
 		return
 	}
-	for i := range v.NumField() {
-		walk(v.Field(i), join(path, yamlName(v.Type().Field(i))), visit)
+	for _, f := range fieldsOf(v.Type()) {
+		walk(v.FieldByIndex(f.Index), join(path, yamlName(f)), visit)
 	}
 }
 
@@ -69,17 +81,17 @@ func yamlName(f reflect.StructField) string {
 }
 
 func fieldNames(t reflect.Type) []string {
-	names := make([]string, t.NumField())
-	for i := range names {
-		names[i] = yamlName(t.Field(i))
+	var names []string
+	for _, f := range fieldsOf(t) {
+		names = append(names, yamlName(f))
 	}
 	return names
 }
 
 func fieldByName(v reflect.Value, name string) (reflect.Value, bool) {
-	for i := range v.NumField() {
-		if yamlName(v.Type().Field(i)) == name {
-			return v.Field(i), true
+	for _, f := range fieldsOf(v.Type()) {
+		if yamlName(f) == name {
+			return v.FieldByIndex(f.Index), true
 		}
 	}
 	return reflect.Value{}, false
@@ -104,7 +116,9 @@ func suggestKey(path string) string {
 		if d := distance(last, keyLast); d <= len(last)/3 {
 			c = min(c, d+1)
 		} else if len(last) >= 3 && (strings.Contains(keyLast, last) || strings.Contains(last, keyLast) && len(keyLast) >= 3) {
-			c = min(c, 3)
+			if c = min(c, 3); path[:len(path)-len(last)] == key[:len(key)-len(keyLast)] {
+				c = 0 // in its own section even a part of a name is nearer than the same name elsewhere
+			}
 		}
 		if c < cost {
 			best, cost = key, c

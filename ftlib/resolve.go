@@ -24,9 +24,7 @@ func (r Run) resolve(now time.Time) Run {
 	if r.Method.Name() == "" {
 		r.Method.SFT = &SFT{}
 	}
-	if r.Method.SFT != nil {
-		zero(&r.Method.SFT.Loss, "nll")
-	}
+	r.Method.resolve()
 	if r.Name == "" {
 		r.Name = strings.Join([]string{r.Method.Name(), shortName(r.Data.Train), now.Format("20060102-150405")}, "-")
 	}
@@ -42,11 +40,7 @@ func (r Run) resolve(now time.Time) Run {
 		}
 	}
 	o := &r.Optim
-	if r.LoRA != nil || r.Model.Adapter != "" {
-		zero(&o.LearningRate, 2e-4)
-	} else {
-		zero(&o.LearningRate, 2e-5)
-	}
+	zero(&o.LearningRate, r.Method.learningRate(r.LoRA != nil || r.Model.Adapter != ""))
 	zero(&o.Schedule, "linear")
 	if o.Beta1 == nil {
 		o.Beta1 = ptr(0.9)
@@ -110,17 +104,33 @@ func (m Method) Name() string {
 	return ""
 }
 
-// cloneMethod copies the pointer fields of m; the methods hold plain values.
+// cloneMethod copies m with everything that it points to.
 func cloneMethod(m Method) Method {
-	v := reflect.ValueOf(&m).Elem()
-	for i := range v.NumField() {
-		if f := v.Field(i); !f.IsNil() {
-			c := reflect.New(f.Type().Elem())
-			c.Elem().Set(f.Elem())
-			f.Set(c)
+	return deepCopy(reflect.ValueOf(m)).Interface().(Method)
+}
+
+func deepCopy(v reflect.Value) reflect.Value {
+	out := reflect.New(v.Type()).Elem()
+	out.Set(v)
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			out.Set(reflect.New(v.Type().Elem()))
+			out.Elem().Set(deepCopy(v.Elem()))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			out.Field(i).Set(deepCopy(v.Field(i)))
+		}
+	case reflect.Slice:
+		if !v.IsNil() {
+			out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+			for i := range v.Len() {
+				out.Index(i).Set(deepCopy(v.Index(i)))
+			}
 		}
 	}
-	return m
+	return out
 }
 
 // shortName makes a directory name from a data path: "data/gsm8k/train.parquet"

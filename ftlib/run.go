@@ -63,16 +63,6 @@ type LoRA struct {
 	DoRA    bool     `json:"use_dora,omitempty" yaml:"use_dora,omitempty"`             // weight-decomposed (Liu et al. 2024)
 }
 
-// Method says which loss is trained: exactly one field is set; none means SFT.
-type Method struct {
-	SFT *SFT `json:"sft,omitempty" yaml:"sft,omitempty"`
-}
-
-// SFT is supervised fine-tuning: next-token cross-entropy over the trained tokens.
-type SFT struct {
-	Loss string `json:"loss_type,omitempty" yaml:"loss_type,omitempty"` // "nll", "dft" (Wu et al. 2025); zero: nll
-}
-
 // Optim holds the optimizer and its schedule. Defaults are torch's AdamW.
 type Optim struct {
 	LearningRate float64  `json:"learning_rate,omitempty" yaml:"learning_rate,omitempty"`         // zero: 2e-4 with LoRA or an adapter, 2e-5 without

@@ -60,9 +60,7 @@ func (r Run) Validate() error {
 	if names := r.Method.set(); len(names) > 1 {
 		c.errorf("method", "%s are set; a run trains one method", strings.Join(names, " and "))
 	}
-	if s := r.Method.SFT; s != nil {
-		c.oneOf("method.sft.loss_type", s.Loss, "nll", "dft")
-	}
+	r.Method.validate(&c)
 
 	o := r.Optim
 	c.within("optim.learning_rate", o.LearningRate, 0, math.MaxFloat64)

@@ -77,9 +77,6 @@ func (c *Config) classify(src source) error {
 	return nil
 }
 
-// isScore reports the weights of a score head.
-func isScore(name string) bool { return name == scoreName || name == scoreBiasName }
-
 // readScore loads a score head that was saved with an adapter.
 func (a *Adapter) readScore(m *Model, f *safetensors.File, have map[string]string) error {
 	for _, name := range []string{scoreName, scoreBiasName} {
