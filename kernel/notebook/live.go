@@ -10,12 +10,14 @@ import (
 
 	"ftlab/ftlib"
 	"ftlab/ftlib/chart"
+	"ftlab/kernel/widget"
 )
 
 // LiveChart is an [ftlib.Sink] that draws a run while it goes on: a line with
 // progress, loss, speed and time left, and below it the loss chart, which moves
 // without losing what the pointer or the zoom is at. When the run ends both become
-// the record of it that is saved with the notebook.
+// the record of it that is saved with the notebook. In the FTLab kernel both are
+// widgets, which a page that is loaded again shows with what came meanwhile.
 type LiveChart struct {
 	title  string
 	id     string
@@ -25,6 +27,10 @@ type LiveChart struct {
 	shown  bool // the chart is on the page
 	closed bool
 	events []ftlib.Event
+
+	box    *Box // nil: no widgets here
+	line   *Shown
+	figure *ChartView
 }
 
 // Live starts a live chart. Give it to the run as a sink; it closes itself with the
@@ -39,6 +45,9 @@ func Live(title string, before ...ftlib.Event) *LiveChart {
 		}
 	}
 	if InNotebook() {
+		if ui := UI(); live(ui) {
+			l.place(ui)
+		}
 		l.progress(`<span style="opacity:.7">getting ready: loading data and compiling the first step …</span>`, title+": getting ready\n", "")
 	}
 	return l
@@ -63,6 +72,10 @@ func (l *LiveChart) Event(e ftlib.Event) error {
 	}
 	l.last = time.Now()
 	f := l.Figure()
+	if l.box != nil {
+		l.draw(f)
+		return nil
+	}
 	if !l.shown {
 		l.shown = true
 		showFigure(f, l.id)
@@ -84,6 +97,10 @@ func (l *LiveChart) Close() {
 	}
 	l.closed = true
 	page, text := l.summary()
+	if l.box != nil {
+		l.record(page, text)
+		return
+	}
 	if !InNotebook() {
 		printPlain(text)
 	} else {
@@ -107,8 +124,67 @@ func (l *LiveChart) Figure() chart.Figure {
 }
 
 func (l *LiveChart) progress(page, text, script string) {
+	if l.box != nil {
+		l.line.Set(tabular(page))
+		return
+	}
 	emit(bundle{id: l.id + "-progress", text: text,
-		html: `<div style="font-variant-numeric:tabular-nums;padding:.2em 0">` + page + `</div>` + script})
+		html: tabular(page) + script})
+}
+
+// tabular is a line whose digits do not move when they change.
+func tabular(page string) string {
+	return `<div style="font-variant-numeric:tabular-nums;padding:.2em 0">` + page + `</div>`
+}
+
+// place makes the widgets and shows them. Where that fails the chart is shown without.
+func (l *LiveChart) place(ui widget.UI) {
+	line, err := HTML{Plain: l.title}.In(ui)
+	if err != nil {
+		return
+	}
+	box, err := Column{Children: []Widget{line}}.In(ui)
+	if err != nil {
+		return
+	}
+	l.line, l.box = line, box
+	box.show(l.id)
+}
+
+// draw brings the widgets to the events so far.
+func (l *LiveChart) draw(f chart.Figure) {
+	page, text := l.status()
+	l.progress(page, text, "")
+	if l.figure != nil {
+		l.figure.Update(f)
+		return
+	}
+	figure, err := Chart{Figure: f}.In(l.box.ui)
+	if err != nil {
+		l.box.failed(err)
+		return
+	}
+	l.figure = figure
+	l.box.SetChildren(l.line, figure)
+}
+
+// record puts what stays where the widgets were: it needs no kernel to be seen. The
+// widgets go on for a page that was loaded again meanwhile and does not hear of that.
+func (l *LiveChart) record(page, text string) {
+	f := l.Figure()
+	l.line.Set(tabular(page))
+	b := bundle{}
+	if len(f.Series) > 0 {
+		l.draw(f)
+		l.line.Set(tabular(page))
+		l.figure.Flush()
+		var err error
+		if b, err = figureBundle(f, l.id+"-end"); err != nil {
+			showError(err)
+		}
+	}
+	b.id, b.html, b.text = l.id, tabular(page)+b.html, text+b.text
+	emit(b)
 }
 
 // status is the progress line while the run goes on.

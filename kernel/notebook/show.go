@@ -164,13 +164,14 @@ func figureBundle(f chart.Figure, id string) (bundle, error) {
 type bundle struct {
 	html, svg, markdown, text string
 	id                        string // of an output that is replaced later
+	view                      string // of a widget, as JSON
 }
 
 // out takes plain forms outside a notebook (nil: standard output); send takes
 // outputs inside. Tests replace them.
 var (
 	out  io.Writer
-	send = func(data *protocol.DisplayData) { gonbui.SendData(data); sync() }
+	send = func(data *protocol.DisplayData) { gonbui.SendData(data); settle() }
 )
 
 // emit shows a bundle where the program runs.
@@ -182,7 +183,7 @@ func emit(b bundle) {
 	data := &protocol.DisplayData{Data: map[protocol.MIMEType]any{}, DisplayID: b.id}
 	for mime, s := range map[protocol.MIMEType]string{
 		protocol.MIMETextHTML: b.html, protocol.MIMEImageSVG: b.svg,
-		protocol.MIMETextMarkdown: b.markdown, protocol.MIMETextPlain: b.text,
+		protocol.MIMETextMarkdown: b.markdown, protocol.MIMETextPlain: b.text, viewMIME: b.view,
 	} {
 		if s != "" {
 			data.Data[mime] = s
@@ -199,9 +200,9 @@ func printPlain(s string) {
 	fmt.Fprint(out, s)
 }
 
-// sync waits until the kernel has what was sent: a cell that ends right after a
+// settle waits until the kernel has what was sent: a cell that ends right after a
 // display would lose it. It gives up after some seconds, when nobody listens.
-func sync() {
+func settle() {
 	done := make(chan struct{})
 	go func() { gonbui.Sync(); close(done) }()
 	select {

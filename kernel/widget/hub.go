@@ -71,7 +71,8 @@ func (h *Hub) open(s Spec, held func() bool) (Model, error) {
 		return Model{}, fmt.Errorf("widget: no kind %q; there are %v", s.Kind, Kinds())
 	}
 	state, err := k.normal(s.Kind, s.State)
-	if err != nil {
+	initial, err2 := k.normal(s.Kind, s.Initial)
+	if err := errors.Join(err, err2); err != nil {
 		return Model{}, err
 	}
 	h.mu.Lock()
@@ -103,6 +104,7 @@ func (h *Hub) open(s Spec, held func() bool) (Model, error) {
 	}
 	m := &model{id: newID(), name: s.Name, kind: s.Kind, state: k.defaults(s.Kind), made: h.made, held: held}
 	h.made++
+	maps.Copy(m.state, initial)
 	maps.Copy(m.state, state)
 	m.asked = pick(state, k.input)
 	if s.Kind == Tab && m.state["selected_index"] == nil && len(m.state["children"].([]any)) > 0 {
@@ -146,7 +148,8 @@ func (h *Hub) found(m *model, k kind, s Spec, state State) (Model, error) {
 			}
 			if at >= 0 {
 				state["index"] = float64(at)
-			} else {
+			} else if len(labels) > 0 {
+				maps.Copy(state, State{"index": 0.0})
 				maps.Copy(state, m.asked)
 			}
 		}

@@ -45,6 +45,7 @@ type Spec struct {
 	Name     string   `json:"name,omitempty"` // by which it is found again; zero: it is not
 	Kind     Kind     `json:"kind"`
 	State    State    `json:"state,omitempty"`    // traits; others have the defaults of ipywidgets
+	Initial  State    `json:"initial,omitempty"`  // traits of a new widget only, unless State has them
 	Layout   State    `json:"layout,omitempty"`   // "width": "300px"
 	Style    State    `json:"style,omitempty"`    // "description_width": "initial"
 	Children []string `json:"children,omitempty"` // ids, for boxes, tabs and accordions
