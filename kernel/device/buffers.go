@@ -13,32 +13,121 @@ import (
 // buffer is a real buffer and who refers to it: sessions, names, running executions.
 type buffer struct {
 	compute.Buffer
-	info  wire.Kept // without a name
-	bytes int64
-	refs  int
+	info   wire.Kept // without a name
+	bytes  int64
+	refs   int
+	failed *failure // there is no real buffer
 }
 
-// add owns a new buffer for a session, or for the caller alone if ss is nil.
-func (s *Server) add(ss *session, b compute.Buffer) (wire.Kept, error) {
-	shape, err := b.Shape()
+// add makes a buffer that the caller owns.
+func (s *Server) add(b compute.Buffer) (wire.Kept, error) {
+	x, err := describe(b)
 	if err != nil {
 		return wire.Kept{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enter(x)
+	return x.info, nil
+}
+
+func describe(b compute.Buffer) (*buffer, error) {
+	shape, err := b.Shape()
+	if err != nil {
+		return nil, err
 	}
 	device, err := b.DeviceNum()
 	if err != nil {
-		return wire.Kept{}, err
+		return nil, err
 	}
 	bytes, _ := wire.FlatBytes(shape)
+	return &buffer{Buffer: b, info: wire.Kept{Shape: shape, Device: device}, bytes: bytes}, nil
+}
+
+// enter puts a buffer into the table, with one reference; s.mu is held.
+func (s *Server) enter(x *buffer) {
+	s.next++
+	x.info.ID, x.refs = s.next, 1
+	s.buffers[s.next] = x
+	s.took(x.bytes)
+}
+
+// give makes a reference a session's, under a number of the server's; s.mu is held.
+func (s *Server) give(ss *session, x *buffer) wire.Kept {
+	ss.next += 2
+	ss.buffers[ss.next|1] = x
+	info := x.info
+	info.ID = ss.next | 1
+	return info
+}
+
+// failure is why a buffer does not exist. What is computed from it fails with the same.
+type failure struct{ error }
+
+func (f *failure) Unwrap() error { return f.error }
+
+// fill ends what makes buffers for a session under numbers that the client chose: with
+// the buffers, or with the reason why there are none. A new failure is remembered until
+// it has been told.
+func (s *Server) fill(ss *session, first uint64, made []*buffer, count int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.next++
-	info := wire.Kept{ID: s.next, Shape: shape, Device: device}
-	s.buffers[s.next] = &buffer{Buffer: b, info: info, bytes: bytes, refs: 1}
-	s.took(bytes)
-	if ss != nil {
-		ss.buffers[s.next]++
+	var failed *buffer
+	if err != nil {
+		f, old := err.(*failure)
+		if !old {
+			f = &failure{err}
+		}
+		if !old && ss.fault == nil {
+			ss.fault = f
+		}
+		failed = &buffer{failed: f}
 	}
-	return info, nil
+	for i := range count {
+		id := first + 2*uint64(i)
+		if failed != nil {
+			ss.buffers[id] = failed
+			continue
+		}
+		s.enter(made[i])
+		ss.buffers[id] = made[i]
+	}
+}
+
+// free says whether a client may give new buffers these numbers.
+func (s *Server) free(ss *session, first uint64, count int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range count {
+		if id := first + 2*uint64(i); id&1 == 1 || ss.buffers[id] != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// untold is the failure that the client does not know of; now it gets to.
+func (s *Server) untold(ss *session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ss.untold()
+}
+
+func (ss *session) untold() error {
+	if f := ss.fault; f != nil {
+		ss.fault = nil
+		return f
+	}
+	return nil
+}
+
+// tell is owned for what has a reply.
+func (ss *session) tell(id uint64) (*buffer, error) {
+	b, err := ss.owned(id)
+	if f, ok := err.(*failure); ok && f == ss.fault {
+		ss.fault = nil
+	}
+	return b, err
 }
 
 // unref gives a reference back; s.mu is held.
@@ -60,26 +149,36 @@ func (s *Server) forget(id uint64) {
 }
 
 // disown gives one of a session's references back; s.mu is held.
-func (s *Server) disown(ss *session, id uint64) bool {
-	if ss.buffers[id] == 0 {
-		return false
-	}
-	if ss.buffers[id]--; ss.buffers[id] == 0 {
+func (s *Server) disown(ss *session, id uint64) {
+	if b := ss.buffers[id]; b != nil {
 		delete(ss.buffers, id)
+		if b.failed == nil {
+			s.unref(b.info.ID)
+		}
 	}
-	return true
+}
+
+// owned is a buffer of a session, or why it is none; s.mu is held.
+func (ss *session) owned(id uint64) (*buffer, error) {
+	switch b := ss.buffers[id]; {
+	case b == nil:
+		return nil, fmt.Errorf("buffer %d is not this session's", id)
+	case b.failed != nil:
+		return nil, b.failed
+	default:
+		return b, nil
+	}
 }
 
 // hold takes a reference for the time of a request, to a buffer that the session owns.
 func (s *Server) hold(ss *session, id uint64) (*buffer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ss.buffers[id] == 0 {
-		return nil, fmt.Errorf("buffer %d is not this session's", id)
+	b, err := ss.tell(id)
+	if err == nil {
+		b.refs++
 	}
-	b := s.buffers[id]
-	b.refs++
-	return b, nil
+	return b, err
 }
 
 func (s *Server) release(id uint64) {
@@ -95,13 +194,18 @@ func (s *Server) keep(ss *session, names []string, ids []uint64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ss.untold(); err != nil { // the snapshot would look whole
+		return err
+	}
+	held := make([]*buffer, len(ids))
 	for i, id := range ids {
-		if ss.buffers[id] == 0 {
-			return fmt.Errorf("keep %q: buffer %d is not this session's", names[i], id)
+		var err error
+		if held[i], err = ss.tell(id); err != nil {
+			return fmt.Errorf("keep %q: %w", names[i], err)
 		}
 	}
-	for i, id := range ids {
-		s.bind(names[i], id)
+	for i, b := range held {
+		s.bind(names[i], b.info.ID)
 	}
 	s.saver.changes++
 	return nil
@@ -134,11 +238,12 @@ func (s *Server) names(ss *session, kind uint64, name string) []wire.Kept {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := s.below(name)
-	for _, k := range list {
+	for i, k := range list {
 		switch kind {
 		case wire.Bind:
-			s.buffers[k.ID].refs++
-			ss.buffers[k.ID]++
+			b := s.buffers[k.ID]
+			b.refs++
+			list[i].ID = s.give(ss, b).ID
 		case wire.Drop:
 			s.unref(k.ID)
 			delete(s.kept, k.Name)

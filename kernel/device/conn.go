@@ -6,8 +6,6 @@ import (
 	"net"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 
 	"ftlab/kernel/internal/wire"
 )
@@ -18,12 +16,13 @@ var errHangUp = errors.New("hang up")
 // conn is a client's connection.
 type conn struct {
 	*wire.Conn
-	s    *Server
-	id   string
-	ss   *session // nil before Hello
-	out  *wire.Enc
-	bulk []byte // sent after the reply
-	then func() // after the reply
+	s        *Server
+	id       string
+	ss       *session // nil before Hello
+	answered bool     // the request has a reply
+	out      *wire.Enc
+	bulk     []byte // sent after the reply
+	then     func() // after the reply
 }
 
 func (s *Server) serve(nc net.Conn) {
@@ -43,10 +42,11 @@ func (s *Server) serve(nc net.Conn) {
 	}
 	limit := wire.MaxHello
 	for {
-		request, err := c.ReadFrame(limit)
+		request, err := c.ReadRequest(limit)
 		if err != nil {
 			return
 		}
+		c.answered = true
 		c.out, c.bulk, c.then = &wire.Enc{B: []byte{wire.StatusOK}}, nil, nil
 		err = c.answer(request)
 		if err == nil {
@@ -54,6 +54,12 @@ func (s *Server) serve(nc net.Conn) {
 		}
 		if errors.Is(err, errHangUp) {
 			return
+		}
+		if !c.answered {
+			if err != nil { // no reply could say so
+				return
+			}
+			continue
 		}
 		if err != nil {
 			status := byte(wire.StatusError)
@@ -63,6 +69,7 @@ func (s *Server) serve(nc net.Conn) {
 			c.out, c.bulk = &wire.Enc{B: []byte{status}}, nil
 			c.out.Str(err.Error())
 		}
+		limit = wire.MaxFrame
 		err = c.WriteFrame(c.out.B, c.bulk)
 		if c.then != nil {
 			c.then()
@@ -70,7 +77,6 @@ func (s *Server) serve(nc net.Conn) {
 		if err != nil || c.ss == nil {
 			return
 		}
-		limit = wire.MaxFrame
 	}
 }
 
@@ -82,6 +88,7 @@ func (c *conn) answer(request []byte) (err error) {
 	if (kind == wire.Hello) != (c.ss == nil) {
 		return errors.New("the first message, and only the first, must be a hello")
 	}
+	c.answered = wire.Answered(kind)
 	freed := make([]uint64, d.Len())
 	for i := range freed {
 		freed[i] = d.Uint()
@@ -92,31 +99,29 @@ func (c *conn) answer(request []byte) (err error) {
 	c.free(freed)
 	s, ss, out := c.s, c.ss, c.out
 	switch kind {
-	case wire.Free:
+	case wire.Free, wire.Ack:
+	case wire.Wait:
+		return s.untold(ss)
 	case wire.Ops:
 		id, name := d.Uint(), d.Str()
 		var calls [][]byte
 		d.Get(&calls)
 		s.apply(ss, id, name, calls, out)
 	case wire.Lookup:
-		out.Put(s.lookup(ss, d.Uint(), d.Str()))
+		if err := s.untold(ss); err != nil {
+			return err
+		}
+		out.Put(s.lookup(ss, d.Uint(), d.Str(), d.Str()))
 	case wire.Compile:
-		sig, err := s.compile(ss, d.Uint(), d.Str())
+		sig, err := s.compile(ss, d.Uint(), d.Str(), d.Str())
 		if err != nil {
 			return err
 		}
 		out.Put(sig)
 	case wire.Execute:
-		program := d.Uint()
-		var device compute.DeviceNum
-		var ids []uint64
-		d.Get(&device)
-		d.Get(&ids)
-		made, err := s.execute(ss, program, device, ids)
-		if err != nil {
-			return err
-		}
-		out.Put(made)
+		return c.perform(d)
+	case wire.ExecuteAndTell:
+		return c.performAndTell(d)
 	case wire.Upload:
 		return c.upload(d)
 	case wire.Download:
@@ -187,108 +192,19 @@ func (c *conn) free(list []uint64) {
 	for _, x := range list {
 		switch id := x >> 2; x & 3 {
 		case wire.FreeBuffer:
-			if c.s.disown(c.ss, id) {
-				c.s.unref(id)
-			}
+			c.s.disown(c.ss, id)
 		case wire.FreeBuilder:
 			delete(c.ss.builders, id)
 		case wire.FreeExecutable:
-			if c.ss.programs[id] == 0 {
+			u := c.ss.programs[id]
+			if u == nil {
 				continue
 			}
-			if c.ss.programs[id]--; c.ss.programs[id] == 0 {
+			if u.refs--; u.refs == 0 {
 				delete(c.ss.programs, id)
 			}
 			c.s.compiled[id].refs--
 		}
 	}
 	c.s.evict()
-}
-
-func (c *conn) upload(d *wire.Dec) error {
-	var device compute.DeviceNum
-	var shape shapes.Shape
-	d.Get(&device)
-	d.Get(&shape)
-	n, ok := wire.FlatBytes(shape)
-	if !ok {
-		return errHangUp // how much follows is not known
-	}
-	c.s.mu.Lock()
-	err := c.s.room(n)
-	c.s.mu.Unlock()
-	if err != nil {
-		if c.SkipBulk(n) != nil {
-			return errHangUp
-		}
-		return err
-	}
-	flat := dtypes.MakeAnySlice(shape.DType, shape.Size())
-	if c.ReadBulk(dtypes.UnsafeByteSliceFromAny(flat)) != nil {
-		return errHangUp
-	}
-	b, err := c.s.backend.BufferFromFlatData(device, flat, shape)
-	if err != nil {
-		return err
-	}
-	return c.own(b)
-}
-
-// own replies with a new buffer of this session.
-func (c *conn) own(b compute.Buffer) error {
-	info, err := c.s.add(c.ss, b)
-	if err == nil {
-		c.out.Put(info)
-	}
-	return err
-}
-
-func (c *conn) download(id uint64) error {
-	b, err := c.s.hold(c.ss, id)
-	if err != nil {
-		return err
-	}
-	done := func() { c.s.release(id) }
-	n, ok := wire.FlatBytes(b.info.Shape)
-	if !ok {
-		done()
-		return fmt.Errorf("a buffer of shape %s cannot be read", b.info.Shape)
-	}
-	if c.s.backend.HasSharedBuffers() {
-		if flat, err := b.Data(); err == nil {
-			if raw := dtypes.UnsafeByteSliceFromAny(flat); int64(len(raw)) == n {
-				c.bulk, c.then = raw, done
-				return nil
-			}
-		}
-	}
-	defer done()
-	flat := dtypes.MakeAnySlice(b.info.Shape.DType, b.info.Shape.Size())
-	if err := b.ToFlatData(flat); err != nil {
-		return err
-	}
-	c.bulk = dtypes.UnsafeByteSliceFromAny(flat)
-	return nil
-}
-
-func (c *conn) copyTo(d *wire.Dec) error {
-	id := d.Uint()
-	var device compute.DeviceNum
-	d.Get(&device)
-	b, err := c.s.hold(c.ss, id)
-	if err != nil {
-		return err
-	}
-	defer c.s.release(id)
-	c.s.mu.Lock()
-	err = c.s.room(b.bytes)
-	c.s.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	copied, err := b.CopyToDevice(device)
-	if err != nil {
-		return err
-	}
-	return c.own(copied)
 }

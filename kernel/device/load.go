@@ -257,7 +257,7 @@ func (n *intake) takeFlat(names []string, shape shapes.Shape, device compute.Dev
 	if err != nil {
 		return err
 	}
-	info, err := n.s.add(nil, b)
+	info, err := n.s.add(b)
 	if err != nil {
 		return err
 	}

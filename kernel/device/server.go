@@ -59,8 +59,10 @@ type Server struct {
 type session struct {
 	conns    int
 	client   wire.Client
-	buffers  map[uint64]int // references
-	programs map[uint64]int
+	buffers  map[uint64]*buffer // by the session's own numbers, each with one reference
+	next     uint64             // number of the last buffer that the server named
+	fault    *failure           // the first that the client was not told of
+	programs map[uint64]*use
 	builders map[uint64]*wire.Replayer
 }
 
@@ -165,7 +167,7 @@ func (s *Server) watchIdle() {
 func (s *Server) attach(id string) *session {
 	ss := s.sessions[id]
 	if ss == nil {
-		ss = &session{buffers: map[uint64]int{}, programs: map[uint64]int{}, builders: map[uint64]*wire.Replayer{}}
+		ss = &session{buffers: map[uint64]*buffer{}, programs: map[uint64]*use{}, builders: map[uint64]*wire.Replayer{}}
 		s.sessions[id] = ss
 	}
 	ss.conns++
@@ -180,13 +182,11 @@ func (s *Server) detach(id string, ss *session) {
 	if ss.conns--; ss.conns > 0 {
 		return
 	}
-	for b, n := range ss.buffers {
-		for range n {
-			s.unref(b)
-		}
+	for id := range ss.buffers {
+		s.disown(ss, id)
 	}
-	for x, n := range ss.programs {
-		s.compiled[x].refs -= n
+	for x, u := range ss.programs {
+		s.compiled[x].refs -= u.refs
 	}
 	s.evict()
 	s.tidy()

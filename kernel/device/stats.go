@@ -28,8 +28,8 @@ func (s *Server) statsLocked() wire.Stats {
 	for _, ss := range s.sessions {
 		c := ss.client
 		c.Buffers = len(ss.buffers)
-		for id := range ss.buffers {
-			c.Bytes += s.buffers[id].bytes
+		for _, b := range ss.buffers {
+			c.Bytes += b.bytes
 		}
 		t.Sessions = append(t.Sessions, c)
 	}

@@ -70,11 +70,13 @@ type Backend struct {
 	devices      []string
 	capabilities compute.Capabilities
 	builders     atomic.Uint64
+	buffers      atomic.Uint64
+	stream       stream
 
 	mu    sync.Mutex
 	all   map[*wire.Conn]bool
 	idle  []*wire.Conn
-	freed []uint64 // told to the server with the next request
+	freed []uint64 // told to the server with the stream's next request
 	memo  map[string]wire.Result
 	dead  error // why no call works any more
 
@@ -118,7 +120,7 @@ func address(addr string) (string, error) {
 
 // alive asks the server, so that a server that was replaced is noticed.
 func (b *Backend) alive() bool {
-	_, err := b.request(wire.Free, nil)
+	_, err := b.request(wire.Ack, nil)
 	return err == nil
 }
 
@@ -129,7 +131,7 @@ func connect(addr string) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.idle = []*wire.Conn{c}
+	b.stream.c = c
 	return b, nil
 }
 

@@ -19,6 +19,7 @@ type Buffer struct {
 	id      uint64
 	shape   shapes.Shape
 	device  compute.DeviceNum
+	bytes   int64
 	dead    atomic.Bool
 	cleanup runtime.Cleanup
 }
@@ -39,12 +40,22 @@ func (r reference) release() {
 
 // own makes a Buffer of a reference that the server counts for this session.
 func (b *Backend) own(id uint64, s shapes.Shape, device compute.DeviceNum) *Buffer {
-	x := &Buffer{b: b, id: id, shape: s, device: device}
-	bytes, _ := wire.FlatBytes(s)
-	x.cleanup = runtime.AddCleanup(x, reference.release, reference{b, id, bytes})
-	b.collector.add(bytes)
+	x := b.refer(id, s, device)
+	b.collector.add(x.bytes)
 	return x
 }
+
+// refer is own for who tells the collector.
+func (b *Backend) refer(id uint64, s shapes.Shape, device compute.DeviceNum) *Buffer {
+	x := &Buffer{b: b, id: id, shape: s, device: device}
+	x.bytes, _ = wire.FlatBytes(s)
+	x.cleanup = runtime.AddCleanup(x, reference.release, reference{b, id, x.bytes})
+	return x
+}
+
+// numbers returns the first of n numbers for new buffers; the others follow in steps of
+// two. Odd ones are the server's to give.
+func (b *Backend) numbers(n int) uint64 { return (b.buffers.Add(uint64(n)) - uint64(n)) << 1 }
 
 // kill says whether x was alive; it is not any more.
 func (x *Buffer) kill() bool {
@@ -55,10 +66,7 @@ func (x *Buffer) kill() bool {
 	return true
 }
 
-func (x *Buffer) reference() reference {
-	bytes, _ := wire.FlatBytes(x.shape)
-	return reference{x.b, x.id, bytes}
-}
+func (x *Buffer) reference() reference { return reference{x.b, x.id, x.bytes} }
 
 // buffer checks that a buffer is this backend's and alive.
 func (b *Backend) buffer(x compute.Buffer) (*Buffer, error) {
@@ -101,12 +109,16 @@ func (x *Buffer) CopyToDevice(device compute.DeviceNum) (compute.Buffer, error) 
 	if _, err := x.b.buffer(x); err != nil {
 		return nil, err
 	}
-	d, err := x.b.request(wire.CopyToDevice, func(e *wire.Enc) { e.Uint(x.id); e.Put(device) })
+	if device < 0 || int(device) >= len(x.b.devices) {
+		return nil, fmt.Errorf("session: no device %d; there are %d", device, len(x.b.devices))
+	}
+	id := x.b.numbers(1)
+	err := x.b.send(wire.CopyToDevice, func(e *wire.Enc) { e.Uint(x.id); e.Uint(id); e.Put(device) }, nil, true)
 	runtime.KeepAlive(x)
 	if err != nil {
 		return nil, err
 	}
-	return x.b.ownNext(d)
+	return x.b.own(id, x.shape, device), nil
 }
 
 // BufferFromFlatData copies data to the server.
@@ -115,12 +127,16 @@ func (b *Backend) BufferFromFlatData(device compute.DeviceNum, flat any, s shape
 	if n, ok := wire.FlatBytes(s); !ok || n != int64(len(raw)) {
 		return nil, fmt.Errorf("session: %d bytes of data for a buffer of shape %s", len(raw), s)
 	}
-	d, err := b.transfer(wire.Upload, func(e *wire.Enc) { e.Put(device); e.Put(s) }, raw, nil)
+	if device < 0 || int(device) >= len(b.devices) {
+		return nil, fmt.Errorf("session: no device %d; there are %d", device, len(b.devices))
+	}
+	id := b.numbers(1)
+	err := b.send(wire.Upload, func(e *wire.Enc) { e.Uint(id); e.Put(device); e.Put(s) }, raw, false)
 	runtime.KeepAlive(flat)
 	if err != nil {
 		return nil, err
 	}
-	return b.ownNext(d)
+	return b.own(id, s.Clone(), device), nil
 }
 
 // ToFlatData copies the data from the server into a flat slice.
@@ -132,15 +148,7 @@ func (x *Buffer) ToFlatData(flat any) error {
 	if n, ok := wire.FlatBytes(x.shape); !ok || n != int64(len(raw)) {
 		return fmt.Errorf("session: a slice of %d bytes for a buffer of shape %s", len(raw), x.shape)
 	}
-	_, err := x.b.transfer(wire.Download, func(e *wire.Enc) { e.Uint(x.id) }, nil, raw)
+	_, err := x.b.ask(wire.Download, func(e *wire.Enc) { e.Uint(x.id) }, raw)
 	runtime.KeepAlive(x)
 	return err
-}
-
-// ownNext reads a buffer from a reply.
-func (b *Backend) ownNext(d *wire.Dec) (_ compute.Buffer, err error) {
-	defer wire.Guard(&err)
-	var k wire.Kept
-	d.Get(&k)
-	return b.own(k.ID, k.Shape, k.Device), nil
 }

@@ -31,6 +31,7 @@ type builder struct {
 	sent   int      // calls[:sent] are in the server
 	hash   hash.Hash
 	broken error // a call that was thought good failed in the server
+	spread bool  // the program may run on several devices
 }
 
 type function struct {
@@ -91,6 +92,7 @@ func (f *function) Parent() compute.Function {
 }
 
 func (f *builder) call(method int, args ...any) (results, error) {
+	f.spread = f.spread || wire.BuilderT.Method(method).Name != "NewFunction"
 	return f.record(wire.BuilderT.Method(method), nil, args)
 }
 

@@ -33,7 +33,7 @@ func (b *Backend) Keep(snapshot map[string]compute.Buffer) error {
 		}
 		ids[i] = own.id
 	}
-	_, err := b.request(wire.Keep, func(e *wire.Enc) { e.Put(names); e.Put(ids) })
+	_, err := b.ask(wire.Keep, func(e *wire.Enc) { e.Put(names); e.Put(ids) }, nil)
 	runtime.KeepAlive(snapshot)
 	return err
 }
@@ -60,7 +60,7 @@ func (b *Backend) Drop(name string) ([]Kept, error) { return b.kept(wire.Drop, n
 func (b *Backend) List() ([]Kept, error) { return b.kept(wire.List, "") }
 
 func (b *Backend) kept(kind uint64, name string) (kept []Kept, err error) {
-	d, err := b.request(kind, func(e *wire.Enc) { e.Str(name) })
+	d, err := b.ask(kind, func(e *wire.Enc) { e.Str(name) }, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (b *Backend) kept(kind uint64, name string) (kept []Kept, err error) {
 
 // Stats asks the server about itself.
 func (b *Backend) Stats() (s Stats, err error) {
-	d, err := b.request(wire.Statistics, nil)
+	d, err := b.ask(wire.Statistics, nil, nil)
 	if err != nil {
 		return s, err
 	}
@@ -83,7 +83,7 @@ func (b *Backend) Stats() (s Stats, err error) {
 // Stop ends the server. What it keeps is saved first, if it has a folder for that; if that
 // is not possible, it does not end. See [Backend.Abandon].
 func (b *Backend) Stop() error {
-	_, err := b.request(wire.Stop, nil)
+	_, err := b.ask(wire.Stop, nil, nil)
 	if err == nil {
 		b.Finalize()
 	}

@@ -9,60 +9,44 @@ import (
 	"ftlab/kernel/internal/wire"
 )
 
-// request is a round trip: the message's body is written by body, which may be nil.
+// request is a round trip on a connection of its own, for what touches no buffer of this
+// session: it does not wait for executions, nor they for it.
 func (b *Backend) request(kind uint64, body func(e *wire.Enc)) (*wire.Dec, error) {
-	return b.transfer(kind, body, nil, nil)
-}
-
-// transfer is a request that sends up after it, and reads down after the reply.
-func (b *Backend) transfer(kind uint64, body func(e *wire.Enc), up, down []byte) (*wire.Dec, error) {
-	c, freed, err := b.take()
+	c, err := b.take()
 	if err != nil {
 		return nil, err
 	}
-	var e wire.Enc
-	e.Uint(kind)
-	e.Uint(uint64(len(freed)))
-	for _, x := range freed {
-		e.Uint(x)
-	}
-	if body != nil {
-		body(&e)
-	}
-	if e.Err == nil && len(e.B) > wire.MaxFrame {
-		e.Err = fmt.Errorf("session: a message of %d bytes; the limit is %d: pass large constants as parameters", len(e.B), wire.MaxFrame)
-	}
-	if e.Err != nil {
-		b.put(c, freed)
-		return nil, e.Err
+	err = c.Queue(func(e *wire.Enc) {
+		e.Uint(kind)
+		e.Uint(0)
+		if body != nil {
+			body(e)
+		}
+	})
+	if err != nil {
+		b.put(c)
+		return nil, err
 	}
 	b.requests.Add(1)
-	if err := c.WriteFrame(e.B, up); err != nil {
+	if err := c.Flush(); err != nil {
 		return nil, b.lost(err)
 	}
 	d, err := b.reply(c)
-	if errors.Is(err, ErrLost) {
-		return nil, err
+	if !errors.Is(err, ErrLost) {
+		b.put(c)
 	}
-	if err == nil && down != nil {
-		if err := c.ReadBulk(down); err != nil {
-			return nil, b.lost(err)
-		}
-	}
-	b.put(c, nil)
 	return d, err
 }
 
-// take returns a connection that nobody uses, and what to tell the server with it.
-func (b *Backend) take() (c *wire.Conn, freed []uint64, err error) {
+// take returns a connection that nobody uses.
+func (b *Backend) take() (c *wire.Conn, err error) {
 	b.mu.Lock()
 	if b.dead != nil {
 		defer b.mu.Unlock()
-		return nil, nil, b.dead
+		return nil, b.dead
 	}
 	if n := len(b.idle); n > 0 {
 		c, b.idle = b.idle[n-1], b.idle[:n-1]
-		freed, b.freed = b.freed, nil
 	}
 	b.mu.Unlock()
 	if c == nil {
@@ -70,23 +54,14 @@ func (b *Backend) take() (c *wire.Conn, freed []uint64, err error) {
 			err = b.lost(err)
 		}
 	}
-	return c, freed, err
+	return c, err
 }
 
-func (b *Backend) put(c *wire.Conn, freed []uint64) {
+func (b *Backend) put(c *wire.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.dead == nil {
-		b.idle, b.freed = append(b.idle, c), append(b.freed, freed...)
-	}
-}
-
-// free tells the server, with the next request, that something is no longer used.
-func (b *Backend) free(id uint64, what uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.dead == nil {
-		b.freed = append(b.freed, id<<2|what)
+		b.idle = append(b.idle, c)
 	}
 }
 

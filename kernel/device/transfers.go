@@ -1,0 +1,140 @@
+package device
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+
+	"ftlab/kernel/internal/wire"
+)
+
+// upload reads the data behind the request in any case; what goes wrong then is the
+// buffer's failure.
+func (c *conn) upload(d *wire.Dec) error {
+	var device compute.DeviceNum
+	var shape shapes.Shape
+	id := d.Uint()
+	d.Get(&device)
+	d.Get(&shape)
+	n, ok := wire.FlatBytes(shape)
+	if !ok || !c.s.free(c.ss, id, 1) {
+		return errHangUp // how much follows is not known
+	}
+	c.s.mu.Lock()
+	err := c.s.room(n)
+	c.s.mu.Unlock()
+	if err != nil {
+		if c.SkipBulk(n) != nil {
+			return errHangUp
+		}
+		return c.made(id, nil, fmt.Errorf("a tensor of shape %s: %w", shape, err))
+	}
+	flat, err := c.readFlat(shape, n)
+	if err != nil {
+		return errHangUp
+	}
+	b, err := c.receive(device, flat, shape)
+	return c.made(id, b, err)
+}
+
+// believed is how much memory a client gets for an upload of which nothing has come yet.
+const believed = 64 << 20
+
+// readFlat reads a tensor's data. Memory for a large one grows with what arrives, eight
+// times at once, so that little is copied.
+func (c *conn) readFlat(shape shapes.Shape, n int64) (any, error) {
+	if n <= believed {
+		flat := dtypes.MakeAnySlice(shape.DType, shape.Size())
+		return flat, c.ReadBulk(dtypes.UnsafeByteSliceFromAny(flat))
+	}
+	var words []uint64 // aligned for any type
+	for have := int64(0); have < n; {
+		want := min(n, max(believed, 8*have))
+		more := make([]uint64, (want+7)/8)
+		copy(more, words)
+		words = more
+		raw := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), want)
+		if err := c.ReadBulk(raw[have:]); err != nil {
+			return nil, err
+		}
+		have = want
+	}
+	return dtypes.UnsafeAnySliceFromBytes(unsafe.Pointer(unsafe.SliceData(words)), shape.DType, shape.Size()), nil
+}
+
+func (c *conn) receive(device compute.DeviceNum, flat any, shape shapes.Shape) (b compute.Buffer, err error) {
+	defer wire.Guard(&err)
+	return c.s.backend.BufferFromFlatData(device, flat, shape)
+}
+
+// made ends what should have made one buffer.
+func (c *conn) made(id uint64, b compute.Buffer, err error) error {
+	var x *buffer
+	if err == nil {
+		x, err = describe(b)
+	}
+	c.s.fill(c.ss, id, []*buffer{x}, 1, err)
+	return nil
+}
+
+func (c *conn) download(id uint64) error {
+	b, err := c.s.hold(c.ss, id)
+	if err != nil {
+		return err
+	}
+	done := func() { c.s.release(b.info.ID) }
+	if err := c.s.untold(c.ss); err != nil {
+		done()
+		return err
+	}
+	n, ok := wire.FlatBytes(b.info.Shape)
+	if !ok {
+		done()
+		return fmt.Errorf("a buffer of shape %s cannot be read", b.info.Shape)
+	}
+	if c.s.backend.HasSharedBuffers() {
+		if flat, err := b.Data(); err == nil {
+			if raw := dtypes.UnsafeByteSliceFromAny(flat); int64(len(raw)) == n {
+				c.bulk, c.then = raw, done
+				return nil
+			}
+		}
+	}
+	defer done()
+	flat := dtypes.MakeAnySlice(b.info.Shape.DType, b.info.Shape.Size())
+	if err := b.ToFlatData(flat); err != nil {
+		return err
+	}
+	c.bulk = dtypes.UnsafeByteSliceFromAny(flat)
+	return nil
+}
+
+func (c *conn) copyTo(d *wire.Dec) error {
+	from, id := d.Uint(), d.Uint()
+	var device compute.DeviceNum
+	d.Get(&device)
+	if !c.s.free(c.ss, id, 1) {
+		return errHangUp
+	}
+	copied, err := c.copied(from, device)
+	return c.made(id, copied, err)
+}
+
+func (c *conn) copied(from uint64, device compute.DeviceNum) (_ compute.Buffer, err error) {
+	defer wire.Guard(&err)
+	b, err := c.s.hold(c.ss, from)
+	if err != nil {
+		return nil, err
+	}
+	defer c.s.release(b.info.ID)
+	c.s.mu.Lock()
+	err = c.s.room(b.bytes)
+	c.s.mu.Unlock()
+	if err != nil {
+		return nil, fmt.Errorf("a copy of a tensor of shape %s: %w", b.info.Shape, err)
+	}
+	return b.CopyToDevice(device)
+}
