@@ -119,6 +119,9 @@ func (c *conn) answer(request []byte) (err error) {
 		}
 		out.Put(sig)
 	case wire.Execute:
+		if c.gone() {
+			return errHangUp
+		}
 		return c.perform(d)
 	case wire.ExecuteAndTell:
 		return c.performAndTell(d)
@@ -150,6 +153,10 @@ func (c *conn) answer(request []byte) (err error) {
 	}
 	return nil
 }
+
+// gone says whether the client has ended, though requests of it are still to be read. It
+// is asked only when there are any.
+func (c *conn) gone() bool { return c.Waiting() > 0 && wire.HungUp(c.Conn.Conn) }
 
 func (c *conn) hello(d *wire.Dec) error {
 	theirs, id := d.Str(), d.Str()

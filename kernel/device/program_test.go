@@ -79,12 +79,18 @@ func TestMemoryLimit(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	_, err := b.BufferFromFlatData(0, make([]float32, 100), shapes.Make(dtypes.Float32, 100))
-	over("upload", err)
-	_, err = e.Execute([]compute.Buffer{x, y}, nil, 0)
-	over("execution", err)
-	_, err = x.CopyToDevice(0)
-	over("copy", err)
+	into := make([]float32, 100)
+	z, err := b.BufferFromFlatData(0, into, shapes.Make(dtypes.Float32, 100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	over("upload", z.ToFlatData(into))
+	over("execution", execute(t, e, nil, x, y).ToFlatData(into))
+	if z, err = x.CopyToDevice(0); err != nil {
+		t.Fatal(err)
+	}
+	over("copy", b.Wait())
+	over("copy, again", z.ToFlatData(into))
 	if got := read(t, execute(t, e, []bool{true, false}, x, y)); len(got) != 100 { // room by donation
 		t.Errorf("%d values", len(got))
 	}

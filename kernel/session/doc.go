@@ -26,6 +26,15 @@
 // A fault that does not depend on shapes (a data type that the backend lacks) is
 // therefore reported by a later call or by Compile.
 //
+// # Executing
+//
+// Execute, uploads, copies and frees do not wait for the server: the program numbers the
+// results itself and prepares the next request while the server computes. The order is
+// kept. At most 128 such requests are under way. A failure is told by what depends on it
+// (reading a result, or the result of a result), and if nobody has read it, by the next
+// read, Keep, Compile or [Backend.Wait]; the text names the program. Keep then keeps
+// nothing. What was asked for and not waited for ends with the program.
+//
 // # Memory
 //
 // A remote buffer is a few bytes to Go's garbage collector. The backend counts what it

@@ -4,7 +4,8 @@
 //
 // A frame is four bytes of length and that many bytes, at most [MaxFrame]; bulk data
 // (tensors) follows a frame and is announced in it. A request begins with its kind and
-// a list of things the client no longer uses; a reply begins with a status byte.
+// a list of things the client no longer uses; a reply begins with a status byte. Some
+// kinds have no reply ([Answered]): their failures are told later.
 //
 // Nothing is written by hand for one method of GoMLX's interface: [Enc] and [Dec] walk
 // the static types of its parameters, so a value hidden in a struct of options travels
