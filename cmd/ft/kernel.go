@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ftlab/ftlib/tune"
 	"ftlab/kernel/jupyter"
 )
 
@@ -33,6 +34,10 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).
 			}
 			self, err := os.Executable()
 			if err != nil {
+				return err
+			}
+			// What cells start in the background is trained by this program.
+			if err := os.Setenv(tune.Program, self); err != nil {
 				return err
 			}
 			cfg.Reaper = []string{self, "kernel", "reap", "--"}

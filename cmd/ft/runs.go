@@ -49,7 +49,7 @@ While a process trains the run, from any other one:
 func findRun(cmd *cobra.Command, arg string) (string, error) {
 	dir, _ := cmd.Flags().GetString("dir")
 	for _, path := range []string{arg, filepath.Join(dir, arg)} {
-		if ckpt.Is(path) {
+		if ckpt.Known(path) {
 			return filepath.Clean(path), nil
 		}
 	}
@@ -254,6 +254,7 @@ func runsCompareCmd() *cobra.Command {
 }
 
 func runsResumeCmd() *cobra.Command {
+	var detach bool
 	cmd := &cobra.Command{
 		Use: "resume RUN", Short: "Go on with a run from its last checkpoint", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -261,9 +262,13 @@ func runsResumeCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if detach {
+				return started(cmd)(tune.StartResume(path))
+			}
 			return report(cmd, func(o tune.Options) (tune.Result, error) { return tune.Resume(cmd.Context(), path, o) })
 		},
 	}
+	cmd.Flags().BoolVar(&detach, "detach", false, "train in the background and return at once")
 	cmd.Flags().Bool("insist", false, "go on although the data or the model changed since the run began")
 	return cmd
 }
@@ -271,7 +276,7 @@ func runsResumeCmd() *cobra.Command {
 func runsBranchCmd() *cobra.Command {
 	var step, name string
 	var set []string
-	var only bool
+	var only, detach bool
 	cmd := &cobra.Command{
 		Use: "branch RUN --step N --set KEY=VALUE...", Short: "Train on from a checkpoint with other settings, as a new run", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -299,12 +304,16 @@ func runsBranchCmd() *cobra.Command {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s is ready; train it with: ft runs resume %s\n", to, to)
 				return nil
 			}
+			if detach {
+				return started(cmd)(tune.StartResume(to))
+			}
 			return report(cmd, func(o tune.Options) (tune.Result, error) { return tune.Resume(cmd.Context(), to, o) })
 		},
 	}
 	cmd.Flags().StringVar(&step, "step", "latest", "checkpoint to begin with: a step, latest or best; of a running run also now")
 	cmd.Flags().StringVar(&name, "name", "", "name of the new run (default: the old one's with step and number)")
 	cmd.Flags().StringArrayVar(&set, "set", nil, "setting to change, key=value; may be repeated")
+	cmd.Flags().BoolVar(&detach, "detach", false, "train it in the background")
 	cmd.Flags().BoolVar(&only, "no-train", false, "only make the run")
 	return cmd
 }

@@ -21,7 +21,7 @@ func init() { commands = append(commands, trainCmd) }
 
 func trainCmd() *cobra.Command {
 	var set []string
-	var resume, keys bool
+	var resume, keys, detach bool
 	cmd := &cobra.Command{
 		Use:   "train RUN.yaml [--set KEY=VALUE]...",
 		Short: "Fine-tune a model as a YAML file says",
@@ -37,10 +37,14 @@ kept in a directory of its own below runs/: specification, metrics and checkpoin
 Ctrl-C ends the step, saves and says how to go on; a second Ctrl-C quits at once. What
 was interrupted, or killed, goes on exactly where it was with --resume, or with
 ft runs resume RUN. Rows that would train something silently wrong are refused (exit
-code 3); data.insist=true leaves them out instead.`,
+code 3); data.insist=true leaves them out instead.
+
+With --detach the run goes on in the background, in a process of its own that outlives
+this one; ft runs list shows it, and pause, stop, set and others are below ft runs.`,
 		Example: `  ft train run.yaml
   ft train run.yaml --set optim.learning_rate=1e-4 --set lora.r=8
-  ft train run.yaml --resume`,
+  ft train run.yaml --resume
+  ft train run.yaml --detach`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if keys {
 				return cobra.NoArgs(cmd, args)
@@ -55,6 +59,12 @@ code 3); data.insist=true leaves them out instead.`,
 			if err != nil {
 				return err
 			}
+			if detach {
+				if resume {
+					return usageErrorf("train: --detach and --resume: write ft runs resume RUN --detach")
+				}
+				return started(cmd)(tune.Start(run))
+			}
 			return report(cmd, func(o tune.Options) (tune.Result, error) {
 				o.Resume = resume
 				return tune.Run(cmd.Context(), run, o)
@@ -63,9 +73,24 @@ code 3); data.insist=true leaves them out instead.`,
 	}
 	cmd.Flags().StringArrayVar(&set, "set", nil, "change a setting, key=value; may be repeated")
 	cmd.Flags().BoolVar(&resume, "resume", false, "go on with the run that this file began, if there is one")
+	cmd.Flags().BoolVar(&detach, "detach", false, "train in the background and return at once")
 	cmd.Flags().Bool("insist", false, "with --resume: go on although the data or the model changed")
 	cmd.Flags().BoolVar(&keys, "keys", false, "list the keys of a specification and what they mean")
 	return cmd
+}
+
+// started prints where a run in the background is.
+func started(cmd *cobra.Command) func(*tune.Background, error) error {
+	return func(b *tune.Background, err error) error {
+		if err != nil {
+			return err
+		}
+		if wantJSON(cmd) {
+			return printJSON(cmd, map[string]string{"run": b.Dir, "log": ckpt.Log(b.Dir)})
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s goes on in the background\n  ft runs show %[1]s       how it goes\n  ft runs stop %[1]s       save and end it\n", b.Dir)
+		return nil
+	}
 }
 
 // readSpec reads a specification with changes from the command line.

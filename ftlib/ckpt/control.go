@@ -126,7 +126,11 @@ func Ask(ctx context.Context, dir string, c Command) (ftlib.Event, error) {
 		}
 		if !alive {
 			os.Remove(filepath.Join(dir, controlDir, c.ID+".json"))
-			return ftlib.Event{}, fmt.Errorf("ckpt: %s ended before it took the command to %s: %w", dir, c.Do, ErrNotRunning)
+			why := ""
+			if in, err := Read(dir); err == nil && in.Message != "" {
+				why = ": " + in.Message
+			}
+			return ftlib.Event{}, fmt.Errorf("ckpt: %s ended before it took the command to %s: %w%s", dir, c.Do, ErrNotRunning, why)
 		}
 		select {
 		case <-ctx.Done():

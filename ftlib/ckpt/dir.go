@@ -31,25 +31,27 @@ var _ ftlib.Sink = (*Dir)(nil)
 // Create makes the directory of a new run and writes its specification and
 // environment. A directory that holds a run already is an error.
 func Create(path string, run ftlib.Run, env Env) (*Dir, error) {
-	if Is(path) {
-		return nil, fmt.Errorf("ckpt: %s holds a run already; continue it with --resume, or give the new one another name", path)
-	}
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return nil, fmt.Errorf("ckpt: %w", err)
-	}
-	d, err := hold(path)
+	d, err := Reserve(path)
 	if err != nil {
 		return nil, err
 	}
+	if err := d.Begin(run, env); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// Begin makes a directory that was reserved the directory of a run.
+func (d *Dir) Begin(run ftlib.Run, env Env) error {
 	// run.yaml comes last: with it the directory is a run.
-	err = writeJSON(filepath.Join(path, envFile), env)
+	err := writeJSON(filepath.Join(d.Path, envFile), env)
 	if err == nil {
 		err = d.SetRun(run)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("ckpt: creating run: %w", err), d.Close())
+		return fmt.Errorf("ckpt: creating run: %w", err)
 	}
-	return d, nil
+	return nil
 }
 
 // Open takes an existing run for writing and removes what a killed process left

@@ -48,7 +48,14 @@ type Info struct {
 // are reported in the error beside everything that does.
 func Read(path string) (Info, error) {
 	in := Info{Path: path, Name: filepath.Base(path)}
-	run, err := Spec(path)
+	spec := runFile
+	if !Is(path) {
+		spec = startFile // it is loading, or has never begun
+	}
+	if !Known(path) {
+		return in, fmt.Errorf("ckpt: %s is not a run: it has no %s", path, runFile)
+	}
+	run, err := ftlib.ReadFile(filepath.Join(path, spec))
 	if err != nil {
 		return in, err
 	}
@@ -63,9 +70,15 @@ func Read(path string) (Info, error) {
 	in.summarize()
 	if Alive(path) {
 		in.Status, in.Message = Running, ""
-		if l, err := ReadLive(path); err == nil && l.Paused {
+		switch l, err := ReadLive(path); {
+		case err != nil:
+			in.Message = "loading"
+		case l.Paused:
 			in.Status, in.Message = Paused, "go on with: ft runs continue "+path
 		}
+	}
+	if spec == startFile && in.Status == New {
+		in.Status = Killed
 	}
 	if in.Status == Killed {
 		in.Message = fmt.Sprintf("its process is gone without a word; go on with: ft runs resume %s", path)
@@ -132,7 +145,7 @@ func Runs(dir string) ([]Info, error) {
 	var errs []error
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if !Is(path) {
+		if !Known(path) {
 			continue
 		}
 		in, err := Read(path)

@@ -51,20 +51,20 @@ func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
 		}
 	}
 	run = run.Resolve()
-	if ckpt.Is(run.Dir()) { // before minutes of work, not after
-		return Result{}, fmt.Errorf("tune: %s holds a run already; continue it with --resume, or give the new one another name", run.Dir())
+	d, err := ckpt.Reserve(run.Dir()) // before minutes of work, not after
+	if err != nil {
+		return Result{}, fmt.Errorf("tune: %w", err)
 	}
 	p, err := o.parts(run)
 	if err != nil {
-		return Result{}, err
+		return Result{}, errors.Join(err, d.GiveUp(err))
 	}
 	defer p.close()
 	l := o.loop(&run, p)
 	env := ckpt.NewEnv()
 	env.Inputs, env.Data, env.Backend = p.Inputs, p.Data.summary(), p.Backend
-	d, err := ckpt.Create(run.Dir(), run, env)
-	if err != nil {
-		return Result{}, err
+	if err := d.Begin(run, env); err != nil {
+		return Result{}, errors.Join(err, d.GiveUp(err))
 	}
 	defer d.Close()
 	l.Dir = d
@@ -75,6 +75,14 @@ func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
 // it had never stopped. Inputs that are not what they were are an error, unless
 // o.Insist is set.
 func Resume(ctx context.Context, dir string, o Options) (Result, error) {
+	if ckpt.Known(dir) && !ckpt.Is(dir) { // it was started and never began
+		run, err := ftlib.ReadFile(ckpt.StartFile(dir))
+		if err != nil {
+			return Result{}, err
+		}
+		o.Resume = false
+		return Run(ctx, run, o)
+	}
 	run, err := ckpt.Spec(dir)
 	if err != nil {
 		return Result{}, err

@@ -45,7 +45,17 @@ func processes() []process {
 	return out
 }
 
-// below returns the processes under pid, at any depth.
+// detached says whether a process is a run in the background (the first of its session,
+// and marked so): it goes on without the kernel and is not one of its processes.
+func detached(p process) bool {
+	if p.session != p.pid {
+		return false
+	}
+	environ, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/environ")
+	return err == nil && bytes.Contains(append([]byte{0}, environ...), []byte("\x00FTLAB_DETACHED=1\x00"))
+}
+
+// below returns the processes under pid, at any depth, without those that are detached.
 func below(pid int) []process {
 	all := processes()
 	var out []process
@@ -53,7 +63,7 @@ func below(pid int) []process {
 		parent := next[0]
 		next = next[1:]
 		for _, p := range all {
-			if p.parent == parent {
+			if p.parent == parent && !detached(p) {
 				out = append(out, p)
 				next = append(next, p.pid)
 			}
