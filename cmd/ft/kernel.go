@@ -42,7 +42,7 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).
 			}
 			cfg.Reaper = []string{self, "kernel", "reap", "--"}
 			if cache, err := os.UserCacheDir(); err == nil {
-				cfg.HistoryFile = filepath.Join(cache, "ftlab", "history.jsonl")
+				cfg.HistoryFile, cfg.Cache = filepath.Join(cache, "ftlab", "history.jsonl"), filepath.Join(cache, "ftlab")
 			}
 			cfg.Version, cfg.Log = version().Version, cmd.ErrOrStderr()
 			hub, end, err := startWidgets(cfg.Log)
@@ -51,6 +51,10 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).
 			}
 			defer end()
 			cfg.Comms = hub
+			cfg.Root, _ = findRoot() // else cells import no module of this checkout
+			if cfg.Root != "" {
+				cfg.Imports = []string{"ftlab/ftlib/corpus", "ftlab/ftlib/llm", "ftlab/ftlib/tune", "ftlab/kernel/notebook"}
+			}
 			k, err := jupyter.New(cfg)
 			if err != nil {
 				return err

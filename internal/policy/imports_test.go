@@ -36,12 +36,13 @@ var mayImport = map[string]string{
 	"kernel/internal/wire":        "",
 	"kernel/internal/link":        "",
 	"kernel/widget":               "kernel/internal/link",
+	"kernel/internal/gopls":       "",
 	"kernel/session":              "kernel/internal/wire",
 	"kernel/session/internal/gen": "kernel/internal/wire",
 	"kernel/device":               "ftlib/safetensors kernel/internal/wire",
 
 	"kernel/spec":     "",
-	"kernel/jupyter":  "",
+	"kernel/jupyter":  "kernel/internal/gopls",
 	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/corpus ftlib/token ftlib/tune kernel/widget",
 
 	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/session kernel/spec kernel/widget",

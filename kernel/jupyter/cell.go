@@ -24,6 +24,7 @@ type cell struct {
 	magic  []int  // lines, from 0, that are magic
 	whole  bool   // cell magic in the first line: not Go
 	body   bool   // a line says that statements follow
+	bodyAt int    // where that line ends
 	items  []item
 	depth  int         // of brackets left open; negative when one too many is closed
 	last   token.Token // last token before the end
@@ -35,15 +36,17 @@ type cell struct {
 func scan(code string) cell {
 	var c cell
 	lines := strings.SplitAfter(code, "\n")
+	at := 0
 	for i := 0; i < len(lines); i++ {
 		line := strings.TrimSpace(lines[i])
+		at += len(lines[i])
 		if !strings.HasPrefix(lines[i], "%") && !strings.HasPrefix(lines[i], "!") {
 			continue
 		}
 		word, _, _ := strings.Cut(line, " ")
 		switch {
 		case word == "%%" || word == "%main":
-			c.body = true
+			c.body, c.bodyAt = true, at
 		case i == 0 && strings.HasPrefix(word, "%%"):
 			c.whole = true
 		case word == "%test" || word == "%wasm":
@@ -53,6 +56,9 @@ func scan(code string) cell {
 			more = strings.HasSuffix(strings.TrimRight(lines[i], "\r\n"), `\`)
 			c.magic = append(c.magic, i)
 			lines[i] = blank(lines[i])
+			if more && i+1 < len(lines) {
+				at += len(lines[i+1])
+			}
 		}
 		i--
 	}

@@ -63,6 +63,11 @@ func startChild(ctx context.Context, cfg Config, name string, got func(*child, s
 	argv = append(argv, "--kernel", file, "--raw_error", "--logtostderr=false", "--stderrthreshold=FATAL", "--log_file="+filepath.Join(dir, "gonb.log"))
 	c.cmd = exec.Command(argv[0], argv[1:]...)
 	c.cmd.Env = append(append(os.Environ(), cfg.Env...), resultEnv+"="+c.result, "TMPDIR="+dir)
+	if cfg.Cache != "" { // the kernel has a gopls of its own
+		if path, err := hideGopls(os.Getenv("PATH"), filepath.Join(dir, "bin")); err == nil {
+			c.cmd.Env = append(c.cmd.Env, "PATH="+path)
+		}
+	}
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	c.cmd.Stderr = cfg.Log
 	c.cmd.WaitDelay = time.Second
@@ -157,6 +162,45 @@ func (c *child) ask(m *Message, out *output) (*Message, error) {
 	case <-time.After(2 * time.Second):
 	}
 	return reply, nil
+}
+
+// hideGopls is the search path without gopls, which gonb would start and keep busy for
+// many seconds: what else is in its folders is linked from folders below dir.
+func hideGopls(path, dir string) (string, error) {
+	list := filepath.SplitList(path)
+	for i, folder := range list {
+		if _, err := os.Stat(filepath.Join(folder, "gopls")); err != nil {
+			continue
+		}
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return "", err
+		}
+		list[i] = filepath.Join(dir, strconv.Itoa(i))
+		if err := os.MkdirAll(list[i], 0o700); err != nil {
+			return "", err
+		}
+		for _, e := range entries {
+			target, err := filepath.Abs(filepath.Join(folder, e.Name()))
+			if err != nil || e.Name() == "gopls" {
+				continue
+			}
+			if err := os.Symlink(target, filepath.Join(list[i], e.Name())); err != nil {
+				return "", err
+			}
+		}
+	}
+	return strings.Join(list, string(filepath.ListSeparator)), nil
+}
+
+// alive says whether gonb runs.
+func (c *child) alive() bool {
+	select {
+	case <-c.done:
+		return false
+	default:
+		return true
+	}
 }
 
 // pid of gonb; 0 when it is not known.

@@ -16,15 +16,20 @@
 // end as its parent.
 //
 // Requests on the shell channel are answered one after another. The kernel itself
-// answers kernel_info, is_complete (from go/parser), history (kept on disk), and
-// comm_info; everything else is gonb's. Around gonb it adds what its users miss:
+// answers kernel_info, is_complete (from go/parser), history (kept on disk), comm_info,
+// and complete and inspect, for which it keeps a gopls of its own warm, also while a
+// cell runs; everything else is gonb's. Around gonb it adds what its users miss:
 //
 //   - a cell of bare statements is a program, and its last expression is its result
 //     (see [Rewrite]);
 //   - a cell that fails makes one error message, whose trace points to lines of cells;
 //   - an interrupt is acknowledged at once; the cell gets SIGINT, and SIGKILL five
 //     seconds later, also while it is being compiled;
-//   - gonb that dies is started again, and the user is told;
+//   - gonb that dies is started again with the declarations of the session, and the user
+//     is told;
+//   - magics of the Config's beside gonb's, %time and %help; a wrong name is an error;
+//   - output beyond two megabytes is cut, and how much is said; a process that a cell
+//     leaves behind with the cell's output open is ended;
 //   - no process is left behind: gonb runs below a [Reaper], which kills everything
 //     below it when the kernel ends, in whatever way it ends.
 package jupyter

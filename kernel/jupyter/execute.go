@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 )
 
 // executeRequest is the content of an execute_request, as far as it is used here.
@@ -42,46 +43,102 @@ func (k *Kernel) execute(m *Message) error {
 	if !r.Silent {
 		k.tell(m, "execute_input", map[string]any{"code": r.Code, "execution_count": k.count})
 	}
-	p := Rewrite(r.Code)
-	typed := map[int]source{0: {count: k.count, lines: strings.Split(r.Code, "\n"), from: p.Lines}}
-	if f := check(r.Code, p, 0, typed); f != nil {
-		return k.fail(m, r, *f)
-	}
 	k.interrupted.Store(false)
 	k.running.Store(true)
 	k.current.set(m)
-	got, held, err := k.runCell(m, r.Code, p.Code, p.Lines)
-	if err == nil && got.Status == "error" && p.Plain != "" && strings.Contains(got.Value, "(no value) used as value") {
-		got, held, err = k.runCell(m, r.Code, p.Plain, p.Lines)
-	}
+	f, rest := k.cell(m, r)
 	k.running.Store(false)
 	k.current.set(nil)
-	text, messages := held.held()
-	switch {
-	case err != nil:
-		f := failure{"KernelError", err.Error(), []string{err.Error()}}
-		return k.fail(m, r, f)
-	case got.Status == "error":
-		return k.fail(m, r, explain(got.failure, text, k.interrupted.Load(), k.cells))
+	if f != nil {
+		return k.fail(m, r, *f)
 	}
-	for _, held := range messages { // it looked like a crash, but the cell went on
+	if rest == nil {
+		rest = map[string]json.RawMessage{"status": json.RawMessage(`"ok"`)}
+	}
+	rest["execution_count"] = json.RawMessage(mustJSON(k.count))
+	rest["user_expressions"] = json.RawMessage("{}")
+	if rest["payload"] == nil {
+		rest["payload"] = json.RawMessage("[]")
+	}
+	return k.reply(k.front.shell, m, "execute_reply", rest)
+}
+
+// cell does what a cell says. It returns its failure, or what gonb replied of it.
+func (k *Kernel) cell(m *Message, r executeRequest) (*failure, map[string]json.RawMessage) {
+	began := time.Now()
+	c, err := k.prepare(m, r)
+	if err != nil {
+		return &failure{"KernelError", err.Error(), []string{err.Error()}}, nil
+	}
+	magic := k.doMagic(m, r.Code, Call{Dir: c.folder(), Temp: c.dir, Show: func(text, html string) { k.display(m, text, html) }})
+	if magic.fail != nil {
+		return magic.fail, nil
+	}
+	if strings.TrimSpace(magic.code) == "" {
+		return nil, nil
+	}
+	p := Rewrite(magic.code)
+	typed := map[int]source{0: {count: k.count, lines: strings.Split(r.Code, "\n"), from: p.Lines}}
+	if f := check(magic.code, p, 0, typed); f != nil {
+		return f, nil
+	}
+	got, out, err := k.runCell(c, m, r.Code, p.Code, p.Lines)
+	if err == nil && got.Status == "error" && p.Plain != "" && strings.Contains(got.Value, "(no value) used as value") {
+		got, out, err = k.runCell(c, m, r.Code, p.Plain, p.Lines)
+	}
+	out.finish(k, m)
+	if err != nil {
+		if _, start := k.ready(); start != nil {
+			err = start
+		} else if errors.Is(err, errChildGone) {
+			err = errors.New("gonb ended while it had this cell: " + strings.Join(k.notices, " "))
+			k.notices = nil
+		}
+		return &failure{"KernelError", err.Error(), []string{err.Error()}}, nil
+	}
+	var f *failure
+	if got.Status == "error" {
+		why := explain(got.failure, out.crashed(), k.interrupted.Load(), k.cells)
+		f = &why
+	} else if magic.shell && out.failed() {
+		last := out.lastLine()
+		f = &failure{"ft", strings.TrimPrefix(last, "ft: "), []string{last}}
+		if k.interrupted.Load() {
+			f = &failure{"Interrupted", "the cell was interrupted", []string{"Interrupted: the cell was interrupted"}}
+		}
+	}
+	if f == nil || f.Name != "CompileError" && f.Name != "Interrupted" {
+		compiled := scan(magic.code)
+		k.ledger.add(compiled.declarations())
+	}
+	if f != nil {
+		return f, nil
+	}
+	for _, held := range out.heldBack() { // it looked like a crash, but the cell went on
 		k.publish(held)
 	}
-	if c := k.child.Load(); c != nil {
-		data, err := takeResult(c.result)
-		if err != nil {
-			return err
-		}
-		if data != nil && !r.Silent {
-			k.tell(m, "execute_result", map[string]any{"execution_count": k.count, "data": data, "metadata": map[string]any{}})
-		}
+	data, err := takeResult(c.result)
+	if err != nil {
+		return &failure{"KernelError", err.Error(), []string{err.Error()}}, nil
 	}
-	got.rest["execution_count"] = json.RawMessage(mustJSON(k.count))
-	got.rest["user_expressions"] = json.RawMessage("{}")
-	if got.rest["payload"] == nil {
-		got.rest["payload"] = json.RawMessage("[]")
+	if data != nil && !r.Silent {
+		k.tell(m, "execute_result", map[string]any{"execution_count": k.count, "data": data, "metadata": map[string]any{}})
 	}
-	return k.reply(k.front.shell, m, "execute_reply", got.rest)
+	if magic.timed && !r.Silent {
+		k.tell(m, "stream", map[string]string{"name": "stdout", "text": times(c.dir, began, time.Now())})
+	}
+	return nil, got.rest
+}
+
+// display draws in a cell: text, and HTML where there is some.
+func (k *Kernel) display(m *Message, text, html string) {
+	data := map[string]string{"text/plain": strings.TrimRight(text, "\n")}
+	if html == "" {
+		k.tell(m, "stream", map[string]string{"name": "stdout", "text": text})
+		return
+	}
+	data["text/html"] = html
+	k.tell(m, "display_data", map[string]any{"data": data, "metadata": map[string]any{}, "transient": map[string]any{}})
 }
 
 // cellReply is gonb's execute_reply.
@@ -92,11 +149,9 @@ type cellReply struct {
 }
 
 // runCell has gonb compile and run code, which was made of what was typed.
-func (k *Kernel) runCell(m *Message, typed, code string, from []int) (cellReply, *output, error) {
+func (k *Kernel) runCell(c *child, m *Message, typed, code string, from []int) (cellReply, *output, error) {
 	out := &output{}
-	if c := k.child.Load(); c != nil {
-		takeResult(c.result) // of a cell that failed after it had written it
-	}
+	takeResult(c.result) // of a cell that failed after it had written it
 	content := map[string]json.RawMessage{}
 	if err := json.Unmarshal(m.Content, &content); err != nil {
 		return cellReply{}, out, err
@@ -107,7 +162,12 @@ func (k *Kernel) runCell(m *Message, typed, code string, from []int) (cellReply,
 	request.Content = mustJSON(content)
 	k.gonb++
 	k.cells[k.gonb] = source{count: k.count, lines: strings.Split(typed, "\n"), sent: strings.Split(code, "\n"), from: from}
-	answer, err := k.ask(&request, out)
+	watched := make(chan struct{})
+	go func() {
+		c.watch(watched, func(text string) { k.tell(m, "stream", map[string]string{"name": "stderr", "text": text}) })
+	}()
+	answer, err := c.ask(&request, out)
+	close(watched)
 	if err != nil {
 		return cellReply{}, out, err
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -29,6 +28,13 @@ type Config struct {
 	Grace          time.Duration // from an interrupt to SIGKILL; zero: 5 s
 	Comms          Comms         // widgets; nil: all comms are gonb's
 	Env            []string      // NAME=value, for gonb and so for every cell
+	// Prepare is called before each cell with its code. env are variables that cells get
+	// from now on, NAME=value; notice is told to the user. Zero: nothing is prepared.
+	Prepare func(code string) (env []string, notice string)
+	Magics  []Magic
+	Root    string   // checkout whose module cells import; zero: none
+	Imports []string // packages that cells often import: completion is made ready for them
+	Cache   string   // folder of gopls' scratch modules; zero: completion is gonb's
 }
 
 // Kernel is a kernel that a front end can talk to.
@@ -38,20 +44,27 @@ type Kernel struct {
 	front   *channels
 	history *History
 	queue   chan *Message
+	looks   chan *Message // completions and inspections
 	stop    context.CancelFunc
 	ctx     context.Context
 
 	child       atomic.Pointer[child]
 	interrupted atomic.Bool
-	running     atomic.Bool  // a cell
-	current     current      // the request of the cell that runs
-	asked       atomic.Int64 // when a cell last asked for input, Unix time in ns
-	aborting    atomic.Bool  // cells that wait behind one that failed
+	running     atomic.Bool                        // a cell
+	current     current                            // the request of the cell that runs
+	asked       atomic.Int64                       // when a cell last asked for input, Unix time in ns
+	stopMagic   atomic.Pointer[context.CancelFunc] // of a magic that runs
+	aborting    atomic.Bool                        // cells that wait behind one that failed
 
-	// Used by the shell's goroutine alone.
-	count int            // of cells, as their user sees it
-	cells map[int]source // by gonb's count
-	gonb  int            // gonb's count
+	ledger ledger  // what cells have declared
+	looker *looker // nil: gonb completes
+
+	// Used by the goroutine that runs cells alone.
+	env     []string       // that Config.Prepare has added
+	notices []string       // to tell with the next cell
+	count   int            // of cells, as their user sees it
+	cells   map[int]source // by gonb's count
+	gonb    int            // gonb's count
 
 	comms sync.Map // open comms: id -> target name
 }
@@ -72,7 +85,7 @@ func New(cfg Config) (*Kernel, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	k := &Kernel{cfg: cfg, session: randomID(), queue: make(chan *Message, 10000), ctx: ctx, stop: stop, cells: map[int]source{}}
+	k := &Kernel{cfg: cfg, session: randomID(), queue: make(chan *Message, 10000), looks: make(chan *Message, 100), ctx: ctx, stop: stop, cells: map[int]source{}}
 	if cfg.HistoryFile != "" {
 		if k.history, err = OpenHistory(cfg.HistoryFile); err != nil {
 			fmt.Fprintln(cfg.Log, err) // a kernel without history is still one
@@ -83,21 +96,18 @@ func New(cfg Config) (*Kernel, error) {
 		return nil, err
 	}
 	k.attachComms()
-	if err := k.start(); err != nil {
+	if program := findGopls(); program != "" && cfg.Cache != "" {
+		if k.looker, err = startLooker(program, cfg); err != nil {
+			fmt.Fprintln(cfg.Log, err)
+		}
+	}
+	c, err := k.start()
+	if err != nil {
 		k.Close()
 		return nil, err
 	}
-	return k, nil
-}
-
-func (k *Kernel) start() error {
-	c, err := startChild(k.ctx, k.cfg, filepath.Base(k.cfg.ConnectionFile), k.fromGonb)
-	if err != nil {
-		return err
-	}
 	k.child.Store(c)
-	k.gonb, k.cells = 0, map[int]source{}
-	return nil
+	return k, nil
 }
 
 // Run answers requests until the front end asks for the shutdown, ctx is done, or the
@@ -122,8 +132,8 @@ func (k *Kernel) Run(ctx context.Context) error {
 	if starting, err := NewMessage("status", k.session, nil, map[string]string{"execution_state": "starting"}); err == nil {
 		k.publish(starting)
 	}
-	finished := make(chan struct{})
-	go func() { defer close(finished); k.shell() }()
+	go k.shell(k.queue)
+	go k.shell(k.looks)
 	parent, watch := os.Getppid(), time.NewTicker(time.Second)
 	defer watch.Stop()
 	for {
@@ -151,6 +161,7 @@ func (k *Kernel) Close() {
 	if c := k.child.Swap(nil); c != nil {
 		c.close()
 	}
+	k.looker.close()
 	k.stop()
 	k.front.close()
 }
@@ -162,6 +173,14 @@ func (k *Kernel) enqueue(m *Message) {
 	case "comm_open", "comm_msg", "comm_close":
 		k.comm(m)
 		return
+	case "complete_request", "inspect_request":
+		if k.looker != nil { // while a cell runs, the next one is being typed
+			select {
+			case k.looks <- m:
+				return
+			default:
+			}
+		}
 	case "comm_info_request": // a front end that is loaded again asks, perhaps while a cell runs
 		k.status(m, "busy")
 		if err := k.answer(m); err != nil {
@@ -178,17 +197,20 @@ func (k *Kernel) enqueue(m *Message) {
 }
 
 // shell answers one request after another.
-func (k *Kernel) shell() {
+func (k *Kernel) shell(queue chan *Message) {
 	for {
 		select {
 		case <-k.ctx.Done():
 			return
-		case m := <-k.queue:
+		case m := <-queue:
 			k.status(m, "busy")
 			if err := k.answer(m); err != nil {
 				fmt.Fprintln(k.cfg.Log, m.Head.Type+":", err)
 			}
 			k.status(m, "idle")
+			if m.Head.Type != "execute_request" { // else front ends show a kernel at rest while a cell runs
+				k.current.with(func(cell *Message) { k.status(cell, "busy") })
+			}
 		}
 	}
 }
@@ -218,23 +240,6 @@ func (k *Kernel) answer(m *Message) error {
 		return k.look(m, "inspect_reply")
 	}
 	return fmt.Errorf("a kind of request that is not known; it is not answered")
-}
-
-// ask has gonb answer; if gonb is dead, or dies at it, it is started again.
-func (k *Kernel) ask(m *Message, out *output) (*Message, error) {
-	c := k.child.Load()
-	if c == nil {
-		return nil, errChildGone
-	}
-	answer, err := c.ask(m, out)
-	if errors.Is(err, errChildGone) && k.ctx.Err() == nil {
-		c.close()
-		if again := k.start(); again != nil {
-			return nil, fmt.Errorf("%w, and does not start again: %w", err, again)
-		}
-		return nil, fmt.Errorf("%w and was started again: run the cells with declarations that you need once more", err)
-	}
-	return answer, err
 }
 
 // control answers at once, whatever the shell is doing.
@@ -275,6 +280,9 @@ func (k *Kernel) control(m *Message) {
 func (k *Kernel) interrupt() {
 	if c := k.child.Load(); c != nil && k.running.Load() {
 		k.interrupted.Store(true)
+		if stop := k.stopMagic.Load(); stop != nil {
+			(*stop)()
+		}
 		c.interrupt(k.cfg.Grace)
 	}
 }

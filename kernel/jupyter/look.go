@@ -3,8 +3,11 @@
 package jupyter
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -35,12 +38,8 @@ func embed(code string) (string, int) {
 	return code[:first] + opening + code[first:] + "\n}", utf8.RuneCountInString(code[:first])
 }
 
-// look has gonb complete or inspect what is at the cursor.
+// look answers what could be written, or what stands, at the cursor.
 func (k *Kernel) look(m *Message, kind string) error {
-	content := map[string]json.RawMessage{}
-	if err := json.Unmarshal(m.Content, &content); err != nil {
-		return err
-	}
 	var r struct {
 		Code   string
 		Cursor *int `json:"cursor_pos"`
@@ -50,9 +49,68 @@ func (k *Kernel) look(m *Message, kind string) error {
 	}
 	cursor := utf8.RuneCountInString(r.Code)
 	if r.Cursor != nil {
-		cursor = *r.Cursor
+		cursor = min(max(*r.Cursor, 0), cursor)
 	}
-	code, at := embed(r.Code)
+	at := byteAt(r.Code, cursor)
+	if answer := k.lookAtMagic(r.Code, at, kind); answer != nil {
+		return k.reply(k.front.shell, m, kind, answer)
+	}
+	if k.looker != nil {
+		ctx, stop := context.WithTimeout(k.ctx, lookTimeout)
+		defer stop()
+		var answer any
+		var err error
+		if kind == "complete_reply" {
+			var found []match
+			found, err = k.looker.complete(ctx, r.Code, at, &k.ledger)
+			answer = completed(found, cursor)
+		} else {
+			var doc string
+			doc, err = k.looker.inspect(ctx, r.Code, at, &k.ledger)
+			answer = inspected(doc)
+		}
+		if err != nil {
+			fmt.Fprintln(k.cfg.Log, kind+":", err)
+		}
+		return k.reply(k.front.shell, m, kind, answer)
+	}
+	return k.lookInGonb(m, kind, r.Code, cursor)
+}
+
+// completed is the content of a complete_reply: matches that replace the same place.
+func completed(found []match, cursor int) any {
+	start, end := cursor, cursor
+	if len(found) > 0 {
+		start, end = found[0].Start, max(found[0].End, cursor)
+	}
+	matches, typed := []string{}, []match{}
+	for _, f := range found {
+		if f.Start == start && !slices.Contains(matches, f.Text) {
+			f.End = end
+			matches, typed = append(matches, f.Text), append(typed, f)
+		}
+	}
+	return map[string]any{"status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end,
+		"metadata": map[string]any{"_jupyter_types_experimental": typed}}
+}
+
+// inspected is the content of an inspect_reply.
+func inspected(doc string) any {
+	data := map[string]string{}
+	if doc != "" {
+		data["text/markdown"] = doc
+		data["text/plain"] = strings.TrimSpace(strings.NewReplacer("```go\n", "", "```", "", "---\n", "").Replace(doc))
+	}
+	return map[string]any{"status": "ok", "found": doc != "", "data": data, "metadata": map[string]any{}}
+}
+
+// lookInGonb has gonb answer, where there is no gopls of the kernel's own.
+func (k *Kernel) lookInGonb(m *Message, kind, typed string, cursor int) error {
+	content := map[string]json.RawMessage{}
+	if err := json.Unmarshal(m.Content, &content); err != nil {
+		return err
+	}
+	code, at := embed(typed)
 	shift := 0
 	if at >= 0 && cursor >= at {
 		shift = len(opening)
@@ -63,7 +121,7 @@ func (k *Kernel) look(m *Message, kind string) error {
 	}
 	request := *m
 	request.Content = mustJSON(content)
-	answer, err := k.ask(&request, nil)
+	answer, err := k.ask(&request)
 	if err != nil {
 		return k.reply(k.front.shell, m, kind, failureReply(failure{"KernelError", err.Error(), []string{err.Error()}}, k.count))
 	}
@@ -77,7 +135,7 @@ func (k *Kernel) look(m *Message, kind string) error {
 			got[name] = mustJSON(max(0, n-shift))
 		}
 	}
-	if matches := fitting([]rune(r.Code), got); matches != nil {
+	if matches := fitting([]rune(typed), got); matches != nil {
 		got["matches"] = mustJSON(matches)
 	}
 	return k.reply(k.front.shell, m, kind, got)

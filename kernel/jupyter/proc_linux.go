@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -124,4 +125,48 @@ func bury(pid, except int) {
 // childAttr puts a child in a group of its own, and kills it when its parent dies.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// cellEnded says whether a program that gonb started has ended and was not waited for,
+// with nothing else running for the cell.
+func cellEnded(gonb int) bool {
+	ended := false
+	for _, p := range processes() {
+		if p.parent == gonb && p.name != "gopls" {
+			if !p.zombie {
+				return false
+			}
+			ended = true
+		}
+	}
+	return ended
+}
+
+// holders are the processes below the reaper, except gonb, that have one of gonb's pipes
+// as their output.
+func holders(reaper, gonb int) []process {
+	pipes := map[string]bool{}
+	dir := "/proc/" + strconv.Itoa(gonb) + "/fd/"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if to, err := os.Readlink(dir + e.Name()); err == nil && strings.HasPrefix(to, "pipe:") {
+			pipes[to] = true
+		}
+	}
+	var out []process
+	for _, p := range below(reaper) {
+		if p.pid == gonb || p.zombie {
+			continue
+		}
+		for _, fd := range []string{"1", "2"} {
+			if to, err := os.Readlink("/proc/" + strconv.Itoa(p.pid) + "/fd/" + fd); err == nil && pipes[to] {
+				out = append(out, p)
+				break
+			}
+		}
+	}
+	return out
 }

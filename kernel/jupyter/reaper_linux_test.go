@@ -1,6 +1,7 @@
 package jupyter
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,6 +75,9 @@ func TestReaper(t *testing.T) {
 // gonb that dies is started again and the user is told; a shutdown leaves nothing.
 func TestNothingIsLeft(t *testing.T) {
 	f := startFrontEnd(t)
+	f.run("type T struct{ N int }\nconst seven = 7\nfunc kept() T { return T{seven} }\nvar greeting = strings.ToUpper(\"hi\")")
+	f.run("import \"math/rand\"\nfunc gone() int { return rand.Int() }")
+	f.run("%rm gone")
 	m := f.send("shell", "execute_request", map[string]any{"code": "fmt.Println(\"up\")\ntime.Sleep(time.Minute)"})
 	for got := range f.iopub {
 		if got.Head.Type == "stream" {
@@ -90,15 +94,22 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Errorf("the cell: %v", r)
 	}
 	gone(t, "gonb was killed", old)
-	if r, _, _ := f.run("1"); r["status"] != "ok" {
-		t.Errorf("after the new start: %v", r)
+	if _, kinds, contents := f.run("fmt.Sprint(kept().N, greeting)"); fmt.Sprint(kinds) != "[busy execute_input execute_result idle]" || !strings.Contains(fmt.Sprint(contents), "7HI") {
+		t.Errorf("the declarations after the new start: %v %v", kinds, contents)
+	}
+	if r, _, _ := f.run("gone()"); r["status"] != "error" {
+		t.Errorf("what was forgotten is back: %v", r)
 	}
 	c = f.kernel.child.Load()
 	old = append(descendants(c.cmd.Process.Pid), c.cmd.Process.Pid)
 	syscall.Kill(c.cmd.Process.Pid, syscall.SIGKILL) // the reaper itself
 	gone(t, "the reaper was killed", old)
-	if r, _, _ := f.run("1"); r["status"] != "error" {
-		t.Errorf("the first cell after the reaper was killed: %v", r)
+	// Between cells: the next one runs, and says so once.
+	if r, kinds, contents := f.run("kept().N"); r["status"] != "ok" || fmt.Sprint(kinds) != "[busy execute_input stream execute_result idle]" || !strings.Contains(fmt.Sprint(contents), "the 5 declarations of earlier cells are there") {
+		t.Errorf("the first cell after the reaper was killed: %v %v", r, contents)
+	}
+	if _, kinds, _ := f.run("kept().N"); fmt.Sprint(kinds) != "[busy execute_input execute_result idle]" {
+		t.Errorf("it is said again: %v", kinds)
 	}
 	c = f.kernel.child.Load()
 	old = append(descendants(c.cmd.Process.Pid), c.cmd.Process.Pid)
