@@ -137,6 +137,14 @@ func (l *Lab) RunAll(page *Page) {
 	page.WaitFor(prompts + `.some(p => p === "[*]:")`)
 }
 
+// Save stores the notebook, as the menu does.
+func (l *Lab) Save(page *Page) {
+	l.t.Helper()
+	page.ClickText(".lm-MenuBar-itemLabel", "File")
+	page.ClickText(".lm-Menu-itemLabel", "Save Notebook")
+	page.WaitFor(`!document.querySelector(".jp-mod-dirty")`)
+}
+
 // WaitAll waits until the last cell is done, at most longest.
 func (l *Lab) WaitAll(page *Page, longest time.Duration) {
 	l.t.Helper()

@@ -35,9 +35,10 @@ func TestQuickstartInJupyterLab(t *testing.T) {
 
 	// While the run goes on, its chart moves.
 	const charts = `document.querySelectorAll(".ftlab-chart")`
-	page.WaitLong(charts+`[0]?.querySelector("canvas")`, 5*time.Minute)
+	const moving = `document.querySelector(".jupyter-widgets canvas")`
+	page.WaitLong(moving, 5*time.Minute)
 	page.WaitLong(`(p => p && p.value >= 0.8 * p.max)(document.querySelector(".jp-OutputArea progress"))`, 5*time.Minute)
-	shot(t, page, "live", charts+`[0].scrollIntoView({block: "end"})`)
+	shot(t, page, "live", moving+`.scrollIntoView({block: "end"})`)
 
 	lab.WaitAll(page, 10*time.Minute)
 	for _, e := range lab.Errors(page) {

@@ -83,7 +83,7 @@ func box(ui widget.UI, spec widget.Spec, titles []string, children []Widget) (*B
 
 // In makes the row in ui.
 func (s Row) In(ui widget.UI) (*Box, error) {
-	return box(ui, widget.Spec{Name: s.Name, Kind: widget.HBox, Layout: widget.State{"flex_flow": "row wrap", "align_items": or(s.Align, "center")}}, nil, s.Children)
+	return box(ui, widget.Spec{Name: s.Name, Kind: widget.HBox, Layout: widget.State{"flex_flow": "row wrap", "align_items": or(s.Align, "center"), "grid_gap": "2px 12px"}}, nil, s.Children)
 }
 
 // In makes the column in ui.

@@ -52,7 +52,7 @@ func (s Choice) In(ui widget.UI) (*Control[string], error) {
 	}
 	put(state, "tooltip", s.Help)
 	var c *Control[string]
-	c, err := control(ui, widget.Spec{Name: s.Name, Kind: kind, State: state, Initial: widget.State{"index": 0}, Layout: layout(s.Width), Style: wide},
+	c, err := control(ui, widget.Spec{Name: s.Name, Kind: kind, State: state, Initial: widget.State{"index": 0}, Layout: layout(s.Width), Style: labelled(or(s.Label, s.Name))},
 		readChoice,
 		func(v string) widget.State {
 			if at := slices.Index(s.Options, v); at >= 0 {
@@ -133,7 +133,7 @@ func (s TextField) In(ui widget.UI) (*Control[string], error) {
 	put(state, "value", s.Value)
 	put(state, "tooltip", s.Help)
 	put(state, "placeholder", s.Hint)
-	return control(ui, widget.Spec{Name: s.Name, Kind: kind, State: state, Layout: layout(s.Width), Style: wide}, readText, writeText)
+	return control(ui, widget.Spec{Name: s.Name, Kind: kind, State: state, Layout: layout(s.Width), Style: labelled(or(s.Label, s.Name))}, readText, writeText)
 }
 
 // New makes the field without showing it.
@@ -161,7 +161,7 @@ func (s FloatField) In(ui widget.UI) (*Control[float64], error) {
 	put(state, "value", s.Value)
 	put(state, "step", s.Step)
 	put(state, "tooltip", s.Help)
-	return control(ui, widget.Spec{Name: s.Name, Kind: widget.FloatText, State: state, Layout: layout(s.Width), Style: wide}, readFloat, writeFloat)
+	return control(ui, widget.Spec{Name: s.Name, Kind: widget.FloatText, State: state, Layout: layout(s.Width), Style: labelled(or(s.Label, s.Name))}, readFloat, writeFloat)
 }
 
 // New makes the field without showing it.
@@ -189,7 +189,7 @@ func (s IntField) In(ui widget.UI) (*Control[int], error) {
 	put(state, "step", s.Step)
 	put(state, "value", s.Value)
 	put(state, "tooltip", s.Help)
-	return control(ui, widget.Spec{Name: s.Name, Kind: widget.IntText, State: state, Layout: layout(s.Width), Style: wide}, readInt, writeInt)
+	return control(ui, widget.Spec{Name: s.Name, Kind: widget.IntText, State: state, Layout: layout(s.Width), Style: labelled(or(s.Label, s.Name))}, readInt, writeInt)
 }
 
 // New makes the field without showing it.

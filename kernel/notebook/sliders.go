@@ -3,6 +3,7 @@ package notebook
 import (
 	"fmt"
 	"math"
+	"unicode/utf8"
 
 	"ftlab/kernel/widget"
 )
@@ -21,7 +22,7 @@ type FloatSlider struct {
 	Format   string  // of the number beside it, as of d3: ".2f", ".1%"; zero: by the step
 	Lazy     bool    // the value changes when the slider is let go, not while it moves
 	Disabled bool
-	Width    string // "300px", "50%"; zero: 300 pixels
+	Width    string // "300px", "50%"; zero: 420 pixels
 }
 
 // In makes the slider in ui, or finds it by its name.
@@ -43,11 +44,20 @@ func (s FloatSlider) In(ui widget.UI) (*Control[float64], error) {
 	put(state, "readout_format", s.Format)
 	put(state, "value", s.Value)
 	put(state, "tooltip", s.Help)
-	return control(ui, widget.Spec{Name: s.Name, Kind: widget.FloatSlider, State: state, Layout: layout(s.Width), Style: wide}, readFloat, writeFloat)
+	return control(ui, widget.Spec{Name: s.Name, Kind: widget.FloatSlider, State: state, Layout: layout(or(s.Width, "420px")), Style: labelled(or(s.Label, s.Name))}, readFloat, writeFloat)
 }
 
 // wide gives a label the room that it needs.
 var wide = widget.State{"description_width": "initial"}
+
+// labelled gives short labels the same room, so that what stands below each other
+// begins at the same place, and long ones what they need.
+func labelled(label string) widget.State {
+	if utf8.RuneCountInString(label) > 16 {
+		return wide
+	}
+	return widget.State{"description_width": "110px"}
+}
 
 // decimals are the digits behind the point that a number of this size needs.
 func decimals(step float64) int {
@@ -80,7 +90,7 @@ type LogSlider struct {
 	Steps    int     // in a factor of ten; zero: 10
 	Lazy     bool    // the value changes when the slider is let go
 	Disabled bool
-	Width    string // zero: 300 pixels
+	Width    string // zero: 420 pixels
 }
 
 // In makes the slider in ui, or finds it by its name.
@@ -99,7 +109,7 @@ func (s LogSlider) In(ui widget.UI) (*Control[float64], error) {
 	}
 	put(state, "value", s.Value)
 	put(state, "tooltip", s.Help)
-	return control(ui, widget.Spec{Name: s.Name, Kind: widget.FloatLogSlider, State: state, Initial: initial, Layout: layout(s.Width), Style: wide}, readFloat, writeFloat)
+	return control(ui, widget.Spec{Name: s.Name, Kind: widget.FloatLogSlider, State: state, Initial: initial, Layout: layout(or(s.Width, "420px")), Style: labelled(or(s.Label, s.Name))}, readFloat, writeFloat)
 }
 
 // New makes the slider without showing it.
@@ -120,7 +130,7 @@ type IntSlider struct {
 	Value    int    // at first
 	Lazy     bool   // the value changes when the slider is let go
 	Disabled bool
-	Width    string // zero: 300 pixels
+	Width    string // zero: 420 pixels
 }
 
 // In makes the slider in ui, or finds it by its name.
@@ -135,7 +145,7 @@ func (s IntSlider) In(ui widget.UI) (*Control[int], error) {
 	put(state, "step", s.Step)
 	put(state, "value", s.Value)
 	put(state, "tooltip", s.Help)
-	return control(ui, widget.Spec{Name: s.Name, Kind: widget.IntSlider, State: state, Layout: layout(s.Width), Style: wide}, readInt, writeInt)
+	return control(ui, widget.Spec{Name: s.Name, Kind: widget.IntSlider, State: state, Layout: layout(or(s.Width, "420px")), Style: labelled(or(s.Label, s.Name))}, readInt, writeInt)
 }
 
 // New makes the slider without showing it.
