@@ -58,6 +58,19 @@ func (m *Model) Labels() int {
 	return 0
 }
 
+// DropTokenHead makes the model a classifier: the head that predicts tokens goes, unless it
+// is the embedding.
+func (m *Model) DropTokenHead() {
+	if m.Config.Tied {
+		return
+	}
+	m.Config.NoHead = true
+	for _, name := range []string{headName, headBiasName} {
+		free(m.params[name])
+		delete(m.params, name)
+	}
+}
+
 // classify finds out from the tensors of a file whether it is a classifier: a score
 // head, often instead of the one for tokens.
 func (c *Config) classify(src source) error {

@@ -24,6 +24,7 @@ type Data struct {
 	Train      Source
 	Validation []*corpus.Batch
 	Examples   []corpus.Example // trained on; Batch.Rows are indices into it
+	Groups     []corpus.Group   // instead of Examples, of methods that compare sequences; those for validation come last
 	Warnings   []string         // what was noticed and is no reason to refuse
 
 	Mapping   corpus.Mapping // what the rows were recognised as
@@ -38,6 +39,9 @@ type Data struct {
 
 // Where names the row of an example.
 func (d *Data) Where(example int) (file string, row int) {
+	if example >= 0 && example < len(d.Groups) {
+		return d.Groups[example].File, d.Groups[example].Num
+	}
 	if example < 0 || example >= len(d.Examples) {
 		return "", 0
 	}
@@ -69,12 +73,13 @@ type opener struct {
 	tok       *token.Tokenizer
 	tmpl      *chat.Template
 	maxLength int
+	method    groupMethod // nil: every sequence for itself
 }
 
 // openData reads, splits and encodes the rows of a resolved run. The tokenizer and the
 // chat template are those in dir.
 func openData(run ftlib.Run, dir string) (*Data, error) {
-	o := &opener{run: run}
+	o := &opener{run: run, method: groupMethodOf(run)}
 	d := &Data{}
 	var err error
 	if o.tok, err = token.Load(dir); err != nil {
@@ -140,18 +145,19 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 		held = nil
 	}
 
-	if d.Examples, err = o.encode(records, bad, &d.Audit, "training"); err != nil {
+	groups, err := o.encode(records, bad, &d.Audit, "training")
+	if err != nil {
 		return nil, err
 	}
 	var heldAudit corpus.Audit
-	var heldExamples []corpus.Example
+	var heldGroups []corpus.Group
 	if len(held) > 0 {
-		if heldExamples, err = o.encode(held, heldBad, &heldAudit, "validation"); err != nil {
+		if heldGroups, err = o.encode(held, heldBad, &heldAudit, "validation"); err != nil {
 			return nil, err
 		}
-		heldExamples, d.Held = firstRows(heldExamples, run.Eval.Rows)
+		heldGroups, d.Held = firstRows(heldGroups, run.Eval.Rows)
 	}
-	if err := inVocabulary(vocabulary(run.Model.Path), o.tok, d.Examples, heldExamples); err != nil {
+	if err := inVocabulary(vocabulary(run.Model.Path), o.tok, groups, heldGroups); err != nil {
 		return nil, err
 	}
 	for i, a := range []*corpus.Audit{&d.Audit, &heldAudit} {
@@ -162,15 +168,83 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%s rows are cut: %s", what, a))
 		}
 	}
-	train := corpus.NewBatches(d.Examples, corpus.BatchOptions{
+	return d, d.deal(run, groups, heldGroups, o)
+}
+
+// deal makes batches of training and validation groups.
+func (d *Data) deal(run ftlib.Run, groups, held []corpus.Group, o *opener) error {
+	options := corpus.BatchOptions{
 		Size: run.Batch.Size, MaxLength: o.maxLength, Packing: run.Data.Packing, Seed: uint64(run.Seed), NoShuffle: run.Batch.NoShuffle,
-	})
-	d.Train = NewSource(train)
-	// Validation uses the shapes of training: every other one is a compilation.
-	d.Validation = inBatches(heldExamples, corpus.BatchOptions{
-		Size: run.Batch.Size, MaxLength: o.maxLength, Packing: run.Data.Packing, Buckets: train.Buckets(),
-	})
-	return d, nil
+	}
+	if o.method == nil {
+		d.Examples = firsts(groups)
+		train := corpus.NewBatches(d.Examples, options)
+		d.Train = NewSource(train)
+		// Validation uses the shapes of training: every other one is a compilation.
+		d.Validation = inBatches(corpus.NewBatches(firsts(held), heldOptions(options, train.Buckets())), len(held))
+		return nil
+	}
+	if o.method.shape() == corpus.UnpairedShape {
+		mismatch(groups)
+		mismatch(held)
+	}
+	train, err := corpus.NewGroupBatches(groups, options)
+	if err != nil {
+		return fmt.Errorf("tune: data.packing: %w", err)
+	}
+	d.Train = &batchSource{train, train.Batches}
+	d.Groups = append(groups[:len(groups):len(groups)], held...)
+	other, err := corpus.NewGroupBatches(held, heldOptions(options, train.Buckets()))
+	if err != nil {
+		return err
+	}
+	d.Validation = inBatches(other, len(held))
+	for _, b := range d.Validation {
+		for i := range b.Rows {
+			b.Rows[i] += len(groups)
+		}
+	}
+	return nil
+}
+
+func heldOptions(o corpus.BatchOptions, buckets []int) corpus.BatchOptions {
+	return corpus.BatchOptions{Size: o.Size, MaxLength: o.MaxLength, Packing: o.Packing, Buckets: buckets}
+}
+
+// firsts are the first sequences of groups, which have no others.
+func firsts(groups []corpus.Group) []corpus.Example {
+	out := make([]corpus.Example, len(groups))
+	for i, g := range groups {
+		out[i] = g.Seqs[0]
+	}
+	return out
+}
+
+// eachBatch visits everything that is trained or validated on, once.
+func (d *Data) eachBatch(visit func(*corpus.Batch) error) error {
+	s, ok := d.Train.(*batchSource)
+	if !ok {
+		return errors.New("tune: this data has no epochs")
+	}
+	at := s.b.State()
+	for range s.b.Steps() {
+		b, ok := s.d.Next()
+		if !ok {
+			break
+		}
+		if err := visit(b); err != nil {
+			return err
+		}
+	}
+	if err := s.b.Seek(at); err != nil {
+		return err
+	}
+	for _, b := range d.Validation {
+		if err := visit(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read recognises and reads all rows of a path. Rows that make no record are errors
@@ -202,12 +276,12 @@ func (o *opener) read(src corpus.Source, d *Data) (records []corpus.Record, bad 
 }
 
 // encode makes examples of records with all processors, in order, and audits them.
-func (o *opener) encode(records []corpus.Record, bad []error, audit *corpus.Audit, what string) ([]corpus.Example, error) {
-	type outcome struct {
-		examples []corpus.Example
-		err      error
+func (o *opener) encode(records []corpus.Record, bad []error, audit *corpus.Audit, what string) ([]corpus.Group, error) {
+	type result struct {
+		groups []corpus.Group
+		err    error
 	}
-	out := make([]outcome, len(records))
+	out := make([]result, len(records))
 	const chunk = 64
 	var next sync.Mutex
 	at := 0
@@ -223,13 +297,13 @@ func (o *opener) encode(records []corpus.Record, bad []error, audit *corpus.Audi
 					return
 				}
 				for i := from; i < min(from+chunk, len(records)); i++ {
-					out[i].examples, out[i].err = o.one(records[i])
+					out[i].groups, out[i].err = o.one(records[i])
 				}
 			}
 		})
 	}
 	workers.Wait()
-	var examples []corpus.Example
+	var groups []corpus.Group
 	for _, err := range bad {
 		audit.Add(corpus.Example{}, err)
 	}
@@ -238,49 +312,76 @@ func (o *opener) encode(records []corpus.Record, bad []error, audit *corpus.Audi
 			audit.Add(corpus.Example{}, r.err)
 			continue
 		}
-		// The pieces of a long text are one row of the file, of which nothing is cut.
-		whole := r.examples[0]
-		for _, piece := range r.examples[1:] {
-			whole.IDs, whole.Train = append(whole.IDs[:len(whole.IDs):len(whole.IDs)], piece.IDs...), append(whole.Train[:len(whole.Train):len(whole.Train)], piece.Train...)
+		// All sequences of a row are one row of the file: the pieces of a long text, or the answers that are compared.
+		var whole corpus.Example
+		for _, g := range r.groups {
+			for _, ex := range g.Seqs {
+				whole.IDs, whole.Train = append(whole.IDs, ex.IDs...), append(whole.Train, ex.Train...)
+				whole.Cut += ex.Cut
+			}
 		}
 		if audit.Add(whole, nil) {
-			examples = append(examples, r.examples...)
+			groups = append(groups, r.groups...)
 		}
 	}
 	if err := audit.Err(corpus.Limits{Insist: o.run.Data.Insist}); err != nil {
 		return nil, fmt.Errorf("tune: %s rows: %w (data.insist: true trains without them): %w", what, ErrRefused, err)
 	}
-	return examples, nil
+	return groups, nil
 }
 
 // one encodes a record. Plain text longer than the limit becomes several sequences,
 // so that all of it is learned; everything else is cut, and counted as such.
-func (o *opener) one(rec corpus.Record) ([]corpus.Example, error) {
+func (o *opener) one(rec corpus.Record) ([]corpus.Group, error) {
 	spans := corpus.SpanOptions{
 		TrainOn: chat.Policy(o.run.Data.TrainOn), EOS: corpus.EOSText(o.tok), System: o.run.Data.System,
 		Chat: o.run.Data.Template != "", // a named template is meant for plain prompts too
 	}
-	if rec.Kind != corpus.KindText {
-		ex, err := corpus.EncodeRecord(o.tok, rec, o.tmpl, spans, corpus.EncodeOptions{MaxLength: o.maxLength})
-		return []corpus.Example{ex}, err
+	limit := corpus.EncodeOptions{MaxLength: o.maxLength}
+	if o.method != nil {
+		g := corpus.GroupOptions{Spans: spans, Encode: limit}
+		if p := o.run.Method.PRM; p != nil {
+			g.Steps = corpus.StepOptions{Separator: *p.Separator, LastOnly: p.LastStepOnly}
+		}
+		return corpus.EncodeGroups(o.tok, rec, o.tmpl, o.method.shape(), g)
 	}
-	ex, err := corpus.EncodeRecord(o.tok, rec, o.tmpl, spans, corpus.EncodeOptions{})
-	if err != nil {
-		return nil, err
+	if rec.Kind == corpus.KindText {
+		limit.MaxLength = 0
 	}
-	return pieces(ex, o.maxLength), nil
+	ex, err := corpus.EncodeRecord(o.tok, rec, o.tmpl, spans, limit)
+	if err != nil || rec.Kind != corpus.KindText {
+		return []corpus.Group{single(ex)}, err
+	}
+	var groups []corpus.Group
+	for _, piece := range pieces(ex, o.maxLength) {
+		groups = append(groups, single(piece))
+	}
+	return groups, nil
+}
+
+// single is a group of one sequence.
+func single(ex corpus.Example) corpus.Group {
+	return corpus.Group{Seqs: []corpus.Example{ex}, File: ex.File, Num: ex.Num}
 }
 
 // inVocabulary refuses tokens that the model has no embedding for: they come from a
 // tokenizer that is not the model's. size 0 is not known.
-func inVocabulary(size int, tok *token.Tokenizer, groups ...[]corpus.Example) error {
-	for _, examples := range groups {
-		for _, ex := range examples {
-			for _, id := range ex.IDs {
-				if size > 0 && int(id) >= size {
-					text, _ := tok.Token(id)
-					return fmt.Errorf("tune: %s row %d: %w: token %d (%q) is outside the model's vocabulary of %d; the tokenizer is not the model's",
-						ex.File, ex.Num, ErrRefused, id, text, size)
+func inVocabulary(size int, tok *token.Tokenizer, lists ...[]corpus.Group) error {
+	check := func(ex corpus.Example) error {
+		for _, id := range ex.IDs {
+			if size > 0 && int(id) >= size {
+				text, _ := tok.Token(id)
+				return fmt.Errorf("tune: %s row %d: %w: token %d (%q) is outside the model's vocabulary of %d; the tokenizer is not the model's",
+					ex.File, ex.Num, ErrRefused, id, text, size)
+			}
+		}
+		return nil
+	}
+	for _, groups := range lists {
+		for _, g := range groups {
+			for _, ex := range g.Seqs {
+				if err := check(ex); err != nil {
+					return err
 				}
 			}
 		}
@@ -330,27 +431,28 @@ func sample(records []corpus.Record, n int, seed int64) []corpus.Record {
 	return out
 }
 
-// firstRows takes the examples of the first n rows; a long text is one row with
-// several examples.
-func firstRows(examples []corpus.Example, n int) (_ []corpus.Example, rows int) {
-	for i, ex := range examples {
-		if i > 0 && ex.File == examples[i-1].File && ex.Num == examples[i-1].Num {
+// firstRows takes the groups of the first n rows; a long text is one row with several.
+func firstRows(groups []corpus.Group, n int) (_ []corpus.Group, rows int) {
+	for i, g := range groups {
+		if i > 0 && g.File == groups[i-1].File && g.Num == groups[i-1].Num {
 			continue
 		}
 		if rows == n {
-			return examples[:i], rows
+			return groups[:i], rows
 		}
 		rows++
 	}
-	return examples, rows
+	return groups, rows
 }
 
-// inBatches groups examples for evaluation.
-func inBatches(examples []corpus.Example, o corpus.BatchOptions) []*corpus.Batch {
-	if len(examples) == 0 {
+// dealer gives batches, with a mark at the end of each epoch.
+type dealer interface{ Next() (*corpus.Batch, bool) }
+
+// inBatches deals n examples out for evaluation.
+func inBatches(b dealer, n int) []*corpus.Batch {
+	if n == 0 {
 		return nil
 	}
-	b := corpus.NewBatches(examples, o)
 	var out []*corpus.Batch
 	for {
 		batch, ok := b.Next()
@@ -362,17 +464,20 @@ func inBatches(examples []corpus.Example, o corpus.BatchOptions) []*corpus.Batch
 }
 
 // NewSource lets a loop train on batches.
-func NewSource(b *corpus.Batches) Source { return &batchSource{b} }
+func NewSource(b *corpus.Batches) Source { return &batchSource{b, b} }
 
 // batchSource is corpus.Batches without the marks between epochs.
-type batchSource struct{ b *corpus.Batches }
+type batchSource struct {
+	d dealer          // gives the batches
+	b *corpus.Batches // knows the place
+}
 
 func (s *batchSource) PerEpoch() int { return s.b.TotalSteps(1) }
 
 func (s *batchSource) Next() (*corpus.Batch, bool, error) {
-	batch, ok := s.b.Next()
+	batch, ok := s.d.Next()
 	if !ok { // after the last batch of an epoch
-		if batch, ok = s.b.Next(); !ok {
+		if batch, ok = s.d.Next(); !ok {
 			return nil, false, errors.New("tune: there are no examples to train on")
 		}
 	}

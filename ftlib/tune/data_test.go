@@ -349,8 +349,8 @@ func TestValidationHasTheShapesOfTraining(t *testing.T) {
 }
 
 func TestFirstRows(t *testing.T) {
-	row := func(n int) corpus.Example { return corpus.Example{File: "f", Num: n} }
-	all := []corpus.Example{row(1), row(1), row(4), row(2), row(2), row(2)}
+	row := func(n int) corpus.Group { return corpus.Group{File: "f", Num: n} }
+	all := []corpus.Group{row(1), row(1), row(4), row(2), row(2), row(2)}
 	for n, want := range []int{0, 2, 3, 6, 6} {
 		if got, rows := firstRows(all, n); len(got) != want || rows != min(n, 3) {
 			t.Errorf("%d rows: %d examples of %d rows, want %d", n, len(got), rows, want)

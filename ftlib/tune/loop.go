@@ -155,9 +155,10 @@ func (l *Loop) step() error {
 	if err != nil {
 		return err
 	}
-	trained, seen := 0.0, 0
+	trained, tokens, seen := 0.0, 0.0, 0
 	for _, b := range batches {
-		trained += b.Trained()
+		trained += l.units(b)
+		tokens += b.Trained()
 		seen += b.Tokens()
 	}
 	if trained <= 0 {
@@ -194,9 +195,17 @@ func (l *Loop) step() error {
 	}
 	l.last, l.result.Loss, l.result.Step, l.result.Seen = &loss, loss, step, l.state.Seen
 	return l.emit(ftlib.Event{
-		Type: ftlib.EventStep, Loss: &loss, LR: lr, GradNorm: norm, Tokens: int(math.Round(trained)), Seen: l.state.Seen,
+		Type: ftlib.EventStep, Loss: &loss, LR: lr, GradNorm: norm, Tokens: int(math.Round(tokens)), Seen: l.state.Seen,
 		Metrics: l.result.Metrics, TokensPerSecond: l.timer.rate(), SecondsLeft: l.timer.left(l.plan.Steps - step),
 	})
+}
+
+// units is what the loss of a batch is a mean over.
+func (l *Loop) units(b *corpus.Batch) float64 {
+	if c, ok := l.Stepper.(Counted); ok {
+		return c.Units(b)
+	}
+	return b.Trained()
 }
 
 // gather takes the micro-batches of one step; a step never reaches over the end of
@@ -255,7 +264,10 @@ func (l *Loop) validate() (better bool, err error) {
 		return false, fmt.Errorf("tune: validation after step %d: the loss is %v: %w; the last checkpoint is from before it", l.state.Step, loss, ErrNotFinite)
 	}
 	metrics := means(sums.Metrics, sums.Tokens)
-	named := map[string]float64{"eval_loss": loss, "perplexity": math.Exp(loss)}
+	named := map[string]float64{"eval_loss": loss}
+	if _, other := l.Stepper.(Counted); !other {
+		named["perplexity"] = math.Exp(loss)
+	}
 	for name, v := range metrics {
 		named["eval_"+name] = v
 	}

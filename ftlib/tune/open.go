@@ -36,7 +36,11 @@ func openParts(run ftlib.Run) (*parts, error) {
 		}
 	})
 	wait.Wait()
-	if err := errors.Join(stepErr, dataErr, hashErr); err != nil {
+	err := errors.Join(stepErr, dataErr, hashErr)
+	if b, ok := p.Stepper.(interface{ bind(*Data) error }); ok && err == nil {
+		err = b.bind(p.Data)
+	}
+	if err != nil {
 		p.close()
 		return nil, err
 	}
@@ -52,7 +56,12 @@ func present(key, path, what string) error {
 }
 
 // newStepper makes the model, its method and its optimizer.
-var newStepper = openSFT
+var newStepper = func(run ftlib.Run) (Stepper, string, error) {
+	if groupMethodOf(run) != nil {
+		return openGrouped(run)
+	}
+	return openSFT(run)
+}
 
 // templateOf finds the chat template: a built-in one by name, one in a file, or, for
 // an empty name, the one that the tokenizer in dir has. It is nil when there is none.

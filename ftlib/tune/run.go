@@ -134,8 +134,8 @@ func (o Options) loop(run *ftlib.Run, p *parts) *Loop {
 	plan := newSchedule(*run, p.Data.Train.PerEpoch(), len(p.Data.Validation) > 0)
 	run.Eval.Every, run.Save.Every = orNever(plan.EvalEvery), orNever(plan.SaveEvery)
 	run.Data.MaxLength = p.Data.MaxLength
-	if s, ok := p.Stepper.(*SFT); ok {
-		run.Model.DType = s.dtype
+	if s, ok := p.Stepper.(interface{ computeType() string }); ok {
+		run.Model.DType = s.computeType()
 	}
 	return &Loop{
 		Run: *run, Stepper: p.Stepper, Batches: p.Data.Train, Validation: p.Data.Validation, Where: p.Data.Where, Sink: o.Sink,

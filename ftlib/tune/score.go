@@ -25,7 +25,7 @@ func Score(ctx context.Context, run ftlib.Run) (eval.Score, []string, error) {
 		return eval.Score{}, nil, err
 	}
 	defer p.close()
-	s, err := eval.Perplexity(inBatches(p.Data.Examples, corpus.BatchOptions{Size: run.Batch.Size}), func(b *corpus.Batch) (float64, float64, error) {
+	s, err := eval.Perplexity(inBatches(corpus.NewBatches(p.Data.Examples, corpus.BatchOptions{Size: run.Batch.Size}), len(p.Data.Examples)), func(b *corpus.Batch) (float64, float64, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, 0, err
 		}

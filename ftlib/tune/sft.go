@@ -1,20 +1,9 @@
 package tune
 
 import (
-	"fmt"
-	"hash/fnv"
-	"math"
-	"strings"
-
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"ftlab/ftlib"
-	"ftlab/ftlib/backend"
 	"ftlab/ftlib/corpus"
 	"ftlab/ftlib/llm"
-	"ftlab/ftlib/optim"
-	"ftlab/ftlib/safetensors"
 )
 
 // SFT is supervised fine-tuning behind the loop: cross-entropy over the trained
@@ -25,128 +14,34 @@ import (
 // divided by the loop by the trained tokens of the whole accumulated batch. It agrees
 // with TRL 1.16's SFTTrainer (golden cases losses/sft, e2e/sft_*).
 type SFT struct {
-	Engine *llm.Engine
-	Loss   llm.TokenLoss
-	Seed   int64 // of dropout
-
-	model   *llm.Model
-	base    string // what the adapter belongs to
-	opt     *optim.AdamW
-	groups  [][]string
-	step    int64 // optimizer steps taken
-	micro   int   // micro-batches since
-	warm    bool  // the first batch has compiled everything
-	owned   bool  // Close frees the model
-	dtype   string
-	fullOut safetensors.DType
+	trainer
+	Loss llm.TokenLoss
+	warm bool // the first batch has compiled everything
 }
 
 // NewSFT puts an engine behind the loop. The model stays the caller's.
 func NewSFT(e *llm.Engine, loss llm.TokenLoss, seed int64) (*SFT, error) {
-	opt, err := optim.NewAdamW(e.Model().Backend)
-	if err != nil {
-		return nil, err
-	}
-	return &SFT{Engine: e, Loss: loss, Seed: seed, model: e.Model(), base: e.Model().Path, opt: opt,
-		groups: e.Groups(), fullOut: safetensors.F32}, nil
+	t, err := newTrainer(e, seed)
+	return &SFT{trainer: t, Loss: loss}, err
 }
 
 // openSFT loads the model of a run with its adapter and makes what trains it.
 func openSFT(run ftlib.Run) (Stepper, string, error) {
-	b, err := backend.Open(run.Model.Backend)
+	t, about, err := openTrainer(run, needs{tokens: true})
 	if err != nil {
 		return nil, "", err
 	}
-	dtype, err := computeType(run, b.Description())
-	if err != nil {
-		return nil, "", err
-	}
-	m, err := llm.Load(b, run.Model.Path, llm.LoadOptions{DType: dtype})
-	if err != nil {
-		return nil, "", err
-	}
-	fail := func(err error) (Stepper, string, error) {
-		m.Close()
-		return nil, "", err
-	}
-	switch {
-	case run.Model.Adapter != "":
-		_, err = m.LoadAdapter(run.Model.Adapter)
-	case run.LoRA != nil:
-		_, err = m.NewAdapter(*run.LoRA, run.Seed)
-	case dtype != dtypes.Float32:
-		err = fmt.Errorf("tune: full fine-tuning in bfloat16 loses updates smaller than its 8 bits; use float32, or lora")
-	}
-	if err != nil {
-		return fail(err)
-	}
-	o := llm.EngineOptions{Recompute: run.Model.Memory == "recompute"}
-	if len(run.Model.Freeze) > 0 {
-		if o.Train, err = m.Unfrozen(run.Model.Freeze); err != nil {
-			return fail(fmt.Errorf("tune: model.freeze: %w", err))
-		}
-	}
-	e, err := llm.NewEngine(m, o)
-	longest := run.Data.MaxLength
-	if longest == 0 {
-		longest = usualLength(m.Config.MaxPositions)
-	}
-	if err == nil && run.Model.Memory == "" && tooBig(e.SavedBytes(run.Batch.Size*longest)) {
-		o.Recompute = true
-		e, err = llm.NewEngine(m, o)
-	}
-	if err != nil {
-		return fail(err)
-	}
-	loss := llm.NLL
+	s := &SFT{trainer: t}
 	if run.Method.SFT != nil && run.Method.SFT.Loss == "dft" {
-		loss = llm.DFT
+		s.Loss = llm.DFT
 	}
-	s, err := NewSFT(e, loss, run.Seed)
-	if err != nil {
-		return fail(err)
-	}
-	s.owned, s.dtype = true, strings.ToLower(dtype.String())
-	return s, b.Description(), nil
-}
-
-// computeType is the type of a run's matrices on a backend: what the specification
-// says, else bfloat16 for an adapter on a GPU and float32 everywhere else.
-func computeType(run ftlib.Run, description string) (dtypes.DType, error) {
-	switch run.Model.DType {
-	case "":
-		if backendKind(description) == "xla:cuda" && (run.LoRA != nil || run.Model.Adapter != "") {
-			return dtypes.BFloat16, nil
-		}
-		return dtypes.Float32, nil
-	case "float32":
-		return dtypes.Float32, nil
-	case "bfloat16":
-		return dtypes.BFloat16, nil
-	case "float16":
-		return 0, fmt.Errorf("tune: model.dtype float16 is refused: its gradients underflow without loss scaling, which is not there; use bfloat16 or float32")
-	}
-	return 0, fmt.Errorf("tune: model.dtype is %q; it is float32 or bfloat16", run.Model.DType)
-}
-
-// tooBig reports activations that would take more than a third of the memory that is
-// free: then blocks keep their inputs only.
-func tooBig(bytes int64) bool {
-	m := backend.ThisMachine()
-	free := m.Available
-	for _, g := range m.GPUs {
-		free = g.Memory
-	}
-	return free > 0 && bytes > free/3
+	return s, about, nil
 }
 
 // sums turns the engine's totals into the loop's.
 func sums(t llm.Totals) Sums {
 	return Sums{Loss: t.Loss, Tokens: t.Tokens, Metrics: map[string]float64{"accuracy": t.Correct, "entropy": t.Entropy}}
 }
-
-// decays says which weights take weight decay: not norms and biases.
-func decays(name string) bool { return !llm.NoDecay(name) }
 
 // prepare compiles the passes and the update at once: half the wait for the first step.
 func (s *SFT) prepare(b *corpus.Batch) error {
@@ -165,10 +60,7 @@ func (s *SFT) Accumulate(b *corpus.Batch, scale float32) (Sums, error) {
 			return Sums{}, err
 		}
 	}
-	h := fnv.New64a()
-	fmt.Fprint(h, s.Seed, s.step, s.micro)
-	t, err := s.Engine.Accumulate(b, s.Loss, scale, h.Sum64())
-	s.micro++
+	t, err := s.Engine.Accumulate(b, s.Loss, scale, s.key())
 	return sums(t), err
 }
 
@@ -176,122 +68,4 @@ func (s *SFT) Accumulate(b *corpus.Batch, scale float32) (Sums, error) {
 func (s *SFT) Evaluate(b *corpus.Batch) (Sums, error) {
 	t, err := s.Engine.Evaluate(b, s.Loss)
 	return sums(t), err
-}
-
-// Apply implements [Stepper] with AdamW. Norms and biases take no weight decay.
-func (s *SFT) Apply(h Hyper) (float64, error) {
-	squares, err := s.Engine.GradSquares()
-	if err != nil {
-		return 0, err
-	}
-	norm := math.Sqrt(squares)
-	if !finite(norm) { // the weights stay as they were: the loop ends the run
-		s.Engine.ClearGrads()
-		return norm, nil
-	}
-	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, MaxGradNorm: h.MaxGradNorm, Step: h.Step}
-	for _, names := range s.groups {
-		if err := s.opt.Step(s.Engine, names, o, norm, decays); err != nil {
-			return norm, err
-		}
-	}
-	s.Engine.ClearGrads()
-	s.step, s.micro = int64(h.Step), 0
-	return norm, nil
-}
-
-const (
-	firstMoment  = "optim.m/"
-	secondMoment = "optim.v/"
-)
-
-// State implements [Stepper].
-func (s *SFT) State() (State, error) {
-	st := State{Counters: map[string]int64{"optim.step": s.step}}
-	add := func(name string, t *tensors.Tensor) error {
-		values, err := tensors.CopyFlatData[float32](t)
-		if err != nil {
-			return fmt.Errorf("tune: state of %s: %w", name, err)
-		}
-		x, err := safetensors.FromFloat32s(name, safetensors.F32, t.Shape().Dimensions, values)
-		st.Tensors = append(st.Tensors, x)
-		return err
-	}
-	for _, name := range s.Engine.Trainable() {
-		if err := add(name, s.Engine.Value(name)); err != nil {
-			return st, err
-		}
-	}
-	m, v := s.opt.Moments()
-	for _, name := range s.opt.Names() {
-		if err := add(firstMoment+name, m[name]); err != nil {
-			return st, err
-		}
-		if err := add(secondMoment+name, v[name]); err != nil {
-			return st, err
-		}
-	}
-	return st, nil
-}
-
-// Restore implements [Stepper].
-func (s *SFT) Restore(st State) error {
-	first := map[string]*tensors.Tensor{}
-	second := map[string]*tensors.Tensor{}
-	left := map[string]bool{}
-	for _, name := range s.Engine.Trainable() {
-		left[name] = true
-	}
-	for _, x := range st.Tensors {
-		values, err := x.Float32s()
-		if err != nil {
-			return err
-		}
-		t := tensors.FromFlatDataAndDimensions(values, x.Shape...)
-		switch {
-		case strings.HasPrefix(x.Name, firstMoment):
-			first[strings.TrimPrefix(x.Name, firstMoment)] = t
-		case strings.HasPrefix(x.Name, secondMoment):
-			second[strings.TrimPrefix(x.Name, secondMoment)] = t
-		default:
-			if err := s.Engine.SetValue(x.Name, t); err != nil {
-				return err
-			}
-			delete(left, x.Name)
-		}
-	}
-	for name := range left {
-		return fmt.Errorf("tune: the checkpoint has no %s; it belongs to another choice of trained weights", name)
-	}
-	s.opt.Close()
-	for name, m := range first {
-		if second[name] == nil {
-			return fmt.Errorf("tune: the checkpoint has half of the optimizer's state of %s", name)
-		}
-		s.opt.SetMoments(name, m, second[name])
-	}
-	s.Engine.ClearGrads()
-	s.step, s.micro = st.Counters["optim.step"], 0
-	return nil
-}
-
-// Save implements [Stepper]: a PEFT adapter, or the whole model without one.
-func (s *SFT) Save(dir string) error {
-	if a := s.model.Adapter(); a != nil {
-		return a.Save(dir, s.base)
-	}
-	return s.model.Save(dir, s.fullOut)
-}
-
-// SaveMerged implements [Stepper].
-func (s *SFT) SaveMerged(dir string) error { return s.model.SaveMerged(dir, s.fullOut) }
-
-// Close frees what openSFT loaded.
-func (s *SFT) Close() error {
-	s.Engine.Close()
-	s.opt.Close()
-	if s.owned {
-		s.model.Close()
-	}
-	return nil
 }

@@ -35,11 +35,15 @@ type Stepper interface {
 	SaveMerged(dir string) error
 }
 
+// Counted is a [Stepper] whose loss is no mean over trained tokens: Units is what of a
+// batch it is a mean over, pairs for instance. Sums.Tokens then counts these.
+type Counted interface{ Units(b *corpus.Batch) float64 }
+
 // Sums are totals over the trained tokens of one batch. Metrics are summed too,
 // weighted by trained tokens: the loop divides them by Tokens.
 type Sums struct {
 	Loss    float64 // nats
-	Tokens  float64 // trained tokens
+	Tokens  float64 // trained tokens, or the units of a Counted
 	Metrics map[string]float64
 }
 
