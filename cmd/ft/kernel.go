@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -54,6 +55,12 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).
 			cfg.Root, _ = findRoot() // else cells import no module of this checkout
 			if cfg.Root != "" {
 				cfg.Imports = []string{"ftlab/ftlib/corpus", "ftlab/ftlib/llm", "ftlab/ftlib/tune", "ftlab/kernel/notebook"}
+			}
+			cfg.Magics = labMagics(self)
+			if server, err := startDeviceServer(self); err != nil {
+				fmt.Fprintln(cfg.Log, err) // cells compute in their own process
+			} else {
+				cfg.Prepare = server.prepare
 			}
 			k, err := jupyter.New(cfg)
 			if err != nil {

@@ -150,7 +150,7 @@ type cellReply struct {
 
 // runCell has gonb compile and run code, which was made of what was typed.
 func (k *Kernel) runCell(c *child, m *Message, typed, code string, from []int) (cellReply, *output, error) {
-	out := &output{}
+	out := &output{publish: k.publish}
 	takeResult(c.result) // of a cell that failed after it had written it
 	content := map[string]json.RawMessage{}
 	if err := json.Unmarshal(m.Content, &content); err != nil {

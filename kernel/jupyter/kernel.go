@@ -320,7 +320,8 @@ func (k *Kernel) fromGonb(c *child, channel string, m *Message) {
 		asObjects(m)
 		if w != nil {
 			m.Parent = w.request.Header
-			if w.output != nil && !w.output.pass(m) {
+			if w.output != nil {
+				w.output.deliver(m)
 				return
 			}
 		}

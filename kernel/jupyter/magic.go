@@ -24,9 +24,10 @@ type Magic struct {
 	// Run does it. What it returns is a command for the shell, which runs where cells do
 	// and whose failure is the cell's; "" for none.
 	Run func(ctx context.Context, call Call) (shell string, err error)
-	// Complete returns the words that could be at the end of a line, the name taken off.
+	// Complete returns the words that could be at the end of a line, the name taken off; dir
+	// is where cells run.
 	// Zero: none.
-	Complete func(line string) []string
+	Complete func(line, dir string) []string
 }
 
 // Call is one use of a magic.
@@ -271,7 +272,7 @@ func (k *Kernel) lookAtMagic(code string, at int, kind string) any {
 	if !more {
 		names = k.known()
 	} else if m := k.findMagic(word); m != nil && m.Complete != nil {
-		names = m.Complete(line[len(word)+1:])
+		names = m.Complete(line[len(word)+1:], k.folder())
 		start = at - len(line) + strings.LastIndexByte(line, ' ') + 1
 	}
 	found := []match{}

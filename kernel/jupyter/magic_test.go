@@ -29,7 +29,7 @@ func TestMagics(t *testing.T) {
 					c.Show(c.Dir+"\n", "")
 				}
 				return "", nil
-			}, Complete: func(string) []string { return []string{"draw", "drop"} }},
+			}, Complete: func(string, string) []string { return []string{"draw", "drop"} }},
 			{Name: "%%lab", Help: "a test", Run: func(_ context.Context, c Call) (string, error) {
 				path := filepath.Join(c.Temp, "body.txt")
 				return "cat " + path, os.WriteFile(path, []byte(c.Line+":"+c.Body), 0o600)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 )
 
@@ -31,6 +32,56 @@ type output struct {
 	cut    int             // bytes that did not
 	tail   string          // the last of them
 	last   string          // end of what came on stderr
+
+	// Pieces of text that come one after the other go as one message: a table can be a
+	// hundred of them.
+	publish func(*Message)
+	pending *Message
+	name    string
+	text    []byte
+	timer   *time.Timer
+}
+
+// together is how long text waits for more of it.
+const together = 20 * time.Millisecond
+
+// maxTogether is how much text waits, in bytes.
+const maxTogether = 64 << 10
+
+// deliver sends on what passes. Text waits a moment for what comes behind it.
+func (o *output) deliver(m *Message) {
+	if !o.pass(m) {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var s struct{ Name, Text string }
+	if m.Head.Type != "stream" || json.Unmarshal(m.Content, &s) != nil {
+		o.flush()
+		o.publish(m)
+		return
+	}
+	if o.pending != nil && o.name != s.Name {
+		o.flush()
+	}
+	if o.pending == nil {
+		o.pending, o.name = m, s.Name
+		o.timer = time.AfterFunc(together, func() { o.mu.Lock(); defer o.mu.Unlock(); o.flush() })
+	}
+	if o.text = append(o.text, s.Text...); len(o.text) > maxTogether {
+		o.flush()
+	}
+}
+
+// flush sends the text that waits. The caller holds the lock.
+func (o *output) flush() {
+	if o.pending == nil {
+		return
+	}
+	o.timer.Stop()
+	o.pending.Content = streamText(o.name, string(o.text))
+	o.publish(o.pending)
+	o.pending, o.text = nil, nil
 }
 
 // pass says whether a message goes on to the front end now.
@@ -107,6 +158,7 @@ func streamText(name, text string) json.RawMessage {
 func (o *output) finish(k *Kernel, m *Message) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.flush()
 	if o.cut > 0 {
 		lines := strings.TrimLeftFunc(o.tail, func(r rune) bool { return r == utf8.RuneError })
 		if o.cut > len(o.tail) {

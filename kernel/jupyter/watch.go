@@ -48,3 +48,11 @@ func (c *child) watch(done <-chan struct{}, tell func(string)) {
 		}
 	}
 }
+
+// folder is where cells run.
+func (k *Kernel) folder() string {
+	if c := k.child.Load(); c != nil {
+		return c.folder()
+	}
+	return ""
+}

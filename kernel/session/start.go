@@ -65,7 +65,7 @@ func spawn(addr string, command []string) error {
 	}
 	defer r.Close()
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), EnvAddr+"="+addr, EnvReady+"=3")
+	cmd.Env = append(os.Environ(), EnvAddr+"="+addr, EnvReady+"=3", "FTLAB_DETACHED=1") // not one of the processes of a notebook kernel
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = logFile, logFile, []*os.File{w}
 	wire.Detach(cmd)
 	err = cmd.Start()

@@ -1,0 +1,96 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"ftlab/ftlib/backend"
+	"ftlab/kernel/session"
+)
+
+// deviceServer is the device server of a notebook kernel: started in the background when
+// the kernel starts, looked after before each cell, and left running when it ends.
+type deviceServer struct {
+	addr    string
+	command []string
+	own     string        // FTLAB_BACKEND, as the user has set it
+	up      chan struct{} // closed when the first start has come to an end
+
+	mu     sync.Mutex
+	b      *session.Backend
+	err    error
+	tried  time.Time
+	inCell bool // cells compute in their own process: there is no server
+}
+
+// tryAgain is how long a kernel waits before it starts a server again that does not start.
+const tryAgain = 30 * time.Second
+
+// startDeviceServer begins to start the server. Programs of this process use it, too.
+func startDeviceServer(self string) (*deviceServer, error) {
+	addr, err := session.DefaultAddr()
+	if err != nil {
+		return nil, err
+	}
+	d := &deviceServer{addr: addr, own: os.Getenv(backend.Env), up: make(chan struct{})}
+	if strings.HasPrefix(d.own, "session") {
+		d.own = ""
+	}
+	d.command = []string{self, "device", "run", "--backend", d.own}
+	for name, value := range map[string]string{backend.Env: "session:", session.EnvAddr: addr} {
+		if err := os.Setenv(name, value); err != nil {
+			return nil, err
+		}
+	}
+	go func() {
+		defer close(d.up)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.start()
+	}()
+	return d, nil
+}
+
+func (d *deviceServer) start() {
+	d.tried = time.Now()
+	d.b, d.err = session.Start(d.addr, d.command...)
+}
+
+// prepare is for [jupyter.Config].Prepare. A cell that does not compute does not wait for
+// the server.
+func (d *deviceServer) prepare(code string) (env []string, notice string) {
+	if strings.Contains(code, "ftlab/") || strings.Contains(code, "gomlx/") || strings.HasPrefix(code, "%") {
+		<-d.up
+	}
+	select {
+	case <-d.up:
+	default:
+		return nil, ""
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil {
+		if _, err := d.b.Stats(); err != nil {
+			d.start()
+		}
+	} else if time.Since(d.tried) > tryAgain {
+		d.start()
+	}
+	if d.err != nil {
+		if d.inCell {
+			return nil, ""
+		}
+		d.inCell = true
+		return []string{backend.Env + "=" + d.own}, fmt.Sprintf("there is no device server: %v. Cells compute in their own process, and what they compute ends with them.", d.err)
+	}
+	if d.inCell {
+		d.inCell = false
+		env = []string{backend.Env + "=session:"}
+	}
+	return env, d.b.Notice()
+}
