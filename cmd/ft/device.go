@@ -181,7 +181,7 @@ func deviceRunCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ready := readyPipe()
 			defer ready.Close()
-			err := runDevice(cmd, f, func() { fmt.Fprint(ready, session.Ready); ready.Close() })
+			err := runDevice(cmd, &f, func() { fmt.Fprint(ready, session.Ready); ready.Close() })
 			if err != nil {
 				fmt.Fprint(ready, err)
 			}
@@ -205,7 +205,7 @@ type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
 
-func runDevice(cmd *cobra.Command, f deviceFlags, ready func()) error {
+func runDevice(cmd *cobra.Command, f *deviceFlags, ready func()) error {
 	addr, err := session.DefaultAddr()
 	if err != nil {
 		return err

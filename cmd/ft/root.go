@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ftlab/ftlib/backend"
+	"ftlab/kernel/session"
 )
 
 // commands lists every command of ft, one file each; help shows them by group.
@@ -69,6 +70,8 @@ func exitCode(err error) int {
 		return e.code
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.Is(err, session.ErrNoServer): // and so its socket does not exist
+		return exitFailure
 	case errors.Is(err, backend.ErrUnavailable):
 		return exitBackend
 	case errors.Is(err, fs.ErrNotExist), strings.HasPrefix(err.Error(), "required flag(s)"), strings.HasPrefix(err.Error(), "if any flags in the group"):

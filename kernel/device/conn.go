@@ -145,7 +145,7 @@ func (c *conn) answer(request []byte) (err error) {
 		if err := s.saveChanges(); err != nil {
 			return fmt.Errorf("nothing is stopped, since what is kept could not be saved: %w; ft device stop --discard ends the server without", err)
 		}
-		c.then = s.Close
+		s.end(c)
 	case wire.Load, wire.Checkpoint, wire.Restore, wire.Abandon, wire.Notice:
 		return c.verb(kind, d)
 	default:
@@ -168,7 +168,7 @@ func (c *conn) hello(d *wire.Dec) error {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || s.ending {
 		return errHangUp
 	}
 	c.id, c.ss = id, s.attach(id)

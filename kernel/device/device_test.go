@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 		os.Exit(beServer())
 	case "client":
 		os.Exit(beClient())
+	case "stranger":
+		os.Exit(beStranger())
 	case "trainer":
 		beTrainer()
 	}

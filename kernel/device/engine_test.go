@@ -1,7 +1,9 @@
 package device_test
 
 import (
+	"cmp"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -94,17 +96,20 @@ func flat(t testing.TB, x *tensors.Tensor) []float32 {
 	return v
 }
 
+// keptAs is the name below which a training is kept.
+var keptAs = cmp.Or(os.Getenv("FTLAB_DEVICE_TEST_NAME"), "lora")
+
 // keepEngine keeps what trains and the next step, as one snapshot; bindEngine puts it
 // into another engine.
 func keepEngine(t testing.TB, b *session.Backend, e *llm.Engine, step int) {
 	t.Helper()
-	snapshot := map[string]compute.Buffer{"lora/step": upload(t, b, float32(step))}
+	snapshot := map[string]compute.Buffer{keptAs + "/step": upload(t, b, float32(step))}
 	for _, name := range e.Trainable() {
 		x, err := e.Value(name).Buffer(b, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		snapshot["lora/"+name] = x
+		snapshot[keptAs+"/"+name] = x
 	}
 	if err := b.Keep(snapshot); err != nil {
 		t.Fatal(err)
@@ -113,7 +118,7 @@ func keepEngine(t testing.TB, b *session.Backend, e *llm.Engine, step int) {
 
 func bindEngine(t testing.TB, b *session.Backend, e *llm.Engine) (step int) {
 	t.Helper()
-	bound, err := b.Bind("lora")
+	bound, err := b.Bind(keptAs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +126,7 @@ func bindEngine(t testing.TB, b *session.Backend, e *llm.Engine) (step int) {
 		t.Fatalf("bound %d of %d", len(bound), len(e.Trainable()))
 	}
 	for _, name := range e.Trainable() {
-		x, err := tensors.FromBuffer(bound["lora/"+name])
+		x, err := tensors.FromBuffer(bound[keptAs+"/"+name])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +134,7 @@ func bindEngine(t testing.TB, b *session.Backend, e *llm.Engine) (step int) {
 			t.Fatal(err)
 		}
 	}
-	return int(read(t, bound["lora/step"])[0])
+	return int(read(t, bound[keptAs+"/step"])[0])
 }
 
 func bits(x []float64) (b []uint64) {

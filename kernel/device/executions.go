@@ -38,7 +38,7 @@ func (s *Server) prepare(ss *session, program uint64, device compute.DeviceNum, 
 	for _, b := range held {
 		b.refs++
 	}
-	x.promise = x.program.results + x.program.temporary
+	x.promise = x.program.results + x.program.temporary.Load()
 	for i, id := range ids {
 		if id&1 == 1 && held[i].refs == 2 { // this session's and this execution's
 			x.promise -= held[i].bytes
@@ -126,6 +126,7 @@ func (s *Server) execute(ss *session, u *use, program uint64, device compute.Dev
 }
 
 func (x *execution) run(alone bool) (made []*buffer, err error) {
+	defer x.program.measure()()
 	began := time.Now()
 	defer func() {
 		x.seconds = time.Since(began).Seconds()

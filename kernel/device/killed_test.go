@@ -32,7 +32,7 @@ func beTrainer() {
 		t.Fatal(err)
 	}
 	e := engine(t, b)
-	kept, err := b.List()
+	kept, err := b.Bind(keptAs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -167,8 +168,9 @@ func (s *Server) tidy() {
 }
 
 // needs is what a program needs while it runs beside its inputs and outputs, and what
-// its code takes, in bytes, as XLA's compiler says; zeros for other backends. GoMLX
-// does not hand these numbers on, so they are read where go-xla keeps them.
+// its code takes, in bytes, as XLA's compiler says; zeros for other backends, and on
+// a processor, where it does not say. GoMLX does not hand these numbers on, so they are
+// read where go-xla keeps them.
 func needs(e compute.Executable) (temporary, code int64) {
 	v := reflect.ValueOf(e)
 	for _, name := range []string{"exec", "OnDeviceMemoryUsageStats"} {
@@ -190,6 +192,29 @@ func needs(e compute.Executable) (temporary, code int64) {
 		return 0
 	}
 	return read("Temporary"), read("GeneratedCode")
+}
+
+// small is how many bytes of a measurement may be chance.
+const small = 8 << 20
+
+// measure watches the first execution of a program whose needs are not known, in this
+// machine's memory: what the process grew by at its peak, the outputs apart, is what the
+// next one will need. Another execution at the same time makes it too much; memory that
+// the process had left over makes it too little.
+func (x *executable) measure() (done func()) {
+	if x.measured.Swap(true) {
+		return func() {}
+	}
+	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil { // the peak begins anew
+		return func() {}
+	}
+	before := resident()
+	return func() {
+		grown := field("/proc/self/status", "VmHWM:")<<10 - before - x.results
+		if grown > small {
+			x.temporary.Store(grown)
+		}
+	}
 }
 
 // size writes bytes for people.

@@ -235,3 +235,25 @@ func BenchmarkLoadFile(b *testing.B) {
 		}
 	}
 }
+
+var loadAll = session.LoadOptions{}
+
+// hugeFile claims to hold a tensor of a terabyte, and is a hole.
+func hugeFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "huge.safetensors")
+	const bytes = 1 << 40
+	header := fmt.Sprintf(`{"x":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}`, bytes, bytes)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(append([]byte{byte(len(header)), 0, 0, 0, 0, 0, 0, 0}, header...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(8 + int64(len(header)) + bytes); err != nil {
+		t.Skip(err)
+	}
+	return path
+}

@@ -7,12 +7,15 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -38,13 +41,33 @@ func beServer() int {
 	if err != nil {
 		return fail(err)
 	}
+	o := device.Options{State: os.Getenv(stateEnv), Every: 10 * time.Millisecond}
+	if largest, err := strconv.ParseUint(os.Getenv(largestEnv), 10, 64); err == nil {
+		signal.Ignore(syscall.SIGXFSZ)
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: largest, Max: largest}); err != nil {
+			return fail(err)
+		}
+		o.Every = time.Hour
+	}
+	s := device.New(b, o)
+	if o.State != "" {
+		if _, err := s.Recover(nil, false); err != nil {
+			return fail(err)
+		}
+	}
 	fmt.Fprint(ready, session.Ready)
 	ready.Close()
-	if device.New(b, device.Options{}).Serve(l) != nil {
+	if s.Serve(l) != nil {
 		return 1
 	}
 	return 0
 }
+
+// Variables of a server: its state folder, and the most bytes that a file may have.
+const (
+	stateEnv   = "FTLAB_DEVICE_TEST_STATE"
+	largestEnv = "FTLAB_DEVICE_TEST_LARGEST"
+)
 
 // beClient keeps one buffer, holds a hundred, says so and waits for its end.
 func beClient() int {

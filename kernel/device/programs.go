@@ -2,6 +2,7 @@ package device
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"github.com/gomlx/compute"
 
@@ -18,7 +19,8 @@ type executable struct {
 	refs      int
 	used      uint64 // tick of the last use
 	bytes     int64  // about what it takes
-	temporary int64  // what it takes more while it runs, beside inputs and outputs
+	measured  atomic.Bool
+	temporary atomic.Int64 // bytes that it takes more while it runs, beside inputs and outputs
 }
 
 // use is a session's view of a program.
@@ -111,8 +113,10 @@ func (s *Server) compile(ss *session, builder uint64, sum, name string) (sig wir
 		bytes, ok := wire.FlatBytes(o)
 		x.known, x.results = x.known && ok, x.results+bytes
 	}
-	x.temporary, x.bytes = needs(e)
-	x.bytes += r.Size()
+	temporary, code := needs(e)
+	x.temporary.Store(temporary)
+	x.bytes = code + r.Size()
+	x.measured.Store(s.usage.total == 0 || temporary > 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if other := s.programs[sum]; other != nil { // another client was faster

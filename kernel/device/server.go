@@ -52,6 +52,7 @@ type Server struct {
 	listener net.Listener
 	idle     *time.Timer
 	closed   bool
+	ending   bool           // closed in a moment
 	running  sync.WaitGroup // connections
 }
 

@@ -37,11 +37,20 @@ func (c *conn) verb(kind uint64, d *wire.Dec) error {
 		s.mu.Lock()
 		s.saver.leave = true
 		s.mu.Unlock()
-		c.then = s.Close
+		s.end(c)
 	case wire.Notice:
 		c.out.Str(s.news(d.Str()))
 	}
 	return nil
+}
+
+// end closes the server after the reply. From now on nobody new gets in: who has read
+// the reply finds no server that is about to go.
+func (s *Server) end(c *conn) {
+	s.mu.Lock()
+	s.ending = true
+	s.mu.Unlock()
+	c.then = s.Close
 }
 
 // checkpointDir is the folder that a client means.

@@ -31,20 +31,27 @@ func StateDir(addr string) (string, error) {
 // command, which restores that. Without a server it is [Start].
 func Restart(addr string, command ...string) (*Backend, error) {
 	b, err := Connect(addr)
+	if errors.Is(err, ErrNoServer) {
+		return Start(addr, command...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	before, err := b.Stats()
 	if err == nil {
 		err = b.Stop()
 	}
-	if err != nil && !errors.Is(err, ErrNoServer) {
+	if err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		old, err := Connect(addr)
-		if errors.Is(err, ErrNoServer) || err == nil && old != b { // it has ended, or somebody was faster
-			break
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		b, err := Start(addr, command...)
+		if err != nil {
+			return nil, err
 		}
-		if time.Now().After(end) {
-			return nil, fmt.Errorf("session: the device server does not end; it may be in a long execution: %w", err)
+		if now, err := b.Stats(); err == nil && now.PID != before.PID {
+			return b, nil
 		}
 	}
-	return Start(addr, command...)
+	return nil, fmt.Errorf("session: the device server (process %d) does not end", before.PID)
 }

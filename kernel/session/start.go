@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"ftlab/kernel/internal/wire"
 )
@@ -24,7 +25,7 @@ const Ready = "ready\n"
 // server is detached from this program's terminal and writes to device.log beside its
 // socket; what the one before it wrote is in device.log.1.
 func Start(addr string, command ...string) (*Backend, error) {
-	b, err := Connect(addr)
+	b, err := connectPatiently(addr)
 	if err == nil || !errors.Is(err, ErrNoServer) || len(command) == 0 {
 		return b, err
 	}
@@ -39,13 +40,25 @@ func Start(addr string, command ...string) (*Backend, error) {
 		return nil, fmt.Errorf("session: %s.start: %w", addr, err)
 	}
 	defer release()
-	if b, err = Connect(addr); err == nil || !errors.Is(err, ErrNoServer) {
+	if b, err = connectPatiently(addr); err == nil || !errors.Is(err, ErrNoServer) {
 		return b, err
 	}
 	if err := spawn(addr, command); err != nil {
 		return nil, fmt.Errorf("session: start of the device server %q: %w", strings.Join(command, " "), err)
 	}
 	return Connect(addr)
+}
+
+// patience is how long a server that is about to end is waited for.
+const patience = time.Minute
+
+// connectPatiently tries again when it meets a server that is about to end.
+func connectPatiently(addr string) (b *Backend, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if b, err = Connect(addr); !errors.Is(err, ErrLost) || time.Now().After(end) {
+			return b, err
+		}
+	}
 }
 
 // spawn returns when the server listens, or has ended.
