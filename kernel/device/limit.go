@@ -143,15 +143,10 @@ func (s *Server) keptBytes() (n int64) {
 	return n
 }
 
-// took counts bytes of new buffers, freed those of old ones; s.mu is held.
+// took counts bytes of a new buffer; s.mu is held.
 func (s *Server) took(n int64) {
 	s.bytes += n
 	s.usage.peak = max(s.usage.peak, s.bytes)
-}
-
-func (s *Server) gave(n int64) {
-	s.bytes -= n
-	s.usage.freed += n
 }
 
 // tidy gives memory back to the machine when a lot was freed for good: after Drop and
@@ -199,8 +194,8 @@ const small = 8 << 20
 
 // measure watches the first execution of a program whose needs are not known, in this
 // machine's memory: what the process grew by at its peak, the outputs apart, is what the
-// next one will need. Another execution at the same time makes it too much; memory that
-// the process had left over makes it too little.
+// next one will need. That is too much if another execution ran at the same time, and
+// too little if the process had memory left over, as pure Go often has.
 func (x *executable) measure() (done func()) {
 	if x.measured.Swap(true) {
 		return func() {}
