@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -160,52 +159,6 @@ func runsShowCmd() *cobra.Command {
 	}
 }
 
-// comparison is what `ft runs compare --json` prints.
-type comparison struct {
-	Runs     []string              `json:"runs"`
-	Settings map[string][]string   `json:"settings"` // those that differ: key -> value of each run, "" unset
-	Results  map[string][]*float64 `json:"results"`  // name -> value of each run, null: not measured
-}
-
-func compare(infos []ckpt.Info) comparison {
-	c := comparison{Settings: map[string][]string{}, Results: map[string][]*float64{}}
-	for i, in := range infos {
-		c.Runs = append(c.Runs, in.Name)
-		for _, s := range in.Run.Settings() {
-			if s[0] == "name" || s[0] == "output_dir" {
-				continue
-			}
-			if c.Settings[s[0]] == nil {
-				c.Settings[s[0]] = make([]string, len(infos))
-			}
-			c.Settings[s[0]][i] = s[1]
-		}
-		steps, seen := float64(in.Step), float64(in.Seen)
-		results := map[string]*float64{
-			"train_loss": in.TrainLoss, "eval_loss": in.EvalLoss, "best_eval_loss": in.BestLoss, "steps": &steps, "tokens_seen": &seen, "seconds": &in.Seconds,
-		}
-		for _, e := range in.Events { // the last value of every metric
-			for name, v := range e.Metrics {
-				if name != "eval_loss" {
-					results[name] = &v
-				}
-			}
-		}
-		for name, v := range results {
-			if c.Results[name] == nil {
-				c.Results[name] = make([]*float64, len(infos))
-			}
-			c.Results[name][i] = v
-		}
-	}
-	for key, values := range c.Settings {
-		if len(slices.Compact(slices.Clone(values))) == 1 {
-			delete(c.Settings, key)
-		}
-	}
-	return c
-}
-
 func runsCompareCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "compare RUN RUN...", Short: "Compare runs: what differs in their settings and results", Args: cobra.MinimumNArgs(2),
@@ -218,17 +171,15 @@ func runsCompareCmd() *cobra.Command {
 				}
 				infos = append(infos, in)
 			}
-			c := compare(infos)
+			c := ckpt.Compare(infos...)
 			if wantJSON(cmd) {
 				return printJSON(cmd, c)
 			}
 			rows := [][]string{append([]string{""}, c.Runs...)}
-			for _, key := range ftlib.Keys() {
-				if values, ok := c.Settings[key]; ok {
-					rows = append(rows, append([]string{key}, dashes(values)...))
-				}
+			for _, key := range c.SettingKeys() {
+				rows = append(rows, append([]string{key}, dashes(c.Settings[key])...))
 			}
-			for _, name := range slices.Sorted(maps.Keys(c.Results)) {
+			for _, name := range c.ResultNames() {
 				row := []string{name}
 				for _, v := range c.Results[name] {
 					row = append(row, number(v))

@@ -97,7 +97,7 @@ func TestRunsListShowCompare(t *testing.T) {
 		t.Errorf("columns do not stand under each other:\n%s", stdout)
 	}
 	_, stdout, _ = ft(t, "runs", "compare", "a", "b", "--dir", dir, "--json")
-	var c comparison
+	var c ckpt.Comparison
 	if err := json.Unmarshal([]byte(stdout), &c); err != nil || len(c.Settings) != 1 || fmt.Sprint(c.Settings["optim.learning_rate"]) != "[0.0001 0.0002]" ||
 		*c.Results["train_loss"][1] != 0.5 {
 		t.Errorf("compare --json: %v, %s", err, stdout)

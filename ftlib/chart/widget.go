@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // WidgetOption is [Figure.Option] for the widget EChartsRaw of ipecharts, which ships
@@ -24,6 +25,15 @@ func (f Figure) WidgetOption() (json.RawMessage, error) {
 		if err := json.Unmarshal(data, into); err != nil {
 			return nil, fmt.Errorf("chart: %q: %w", f.Title, err)
 		}
+	}
+	var names []string // the order of the legend, also where a series comes late
+	for _, series := range f.Series {
+		if !slices.Contains(names, series.Name) {
+			names = append(names, series.Name)
+		}
+	}
+	if legend, ok := all["legend"].(map[string]any); ok && len(names) > 1 {
+		legend["data"] = names
 	}
 	all["backgroundColor"] = "transparent" // the dark theme of ECharts is blue
 	units := []Unit{}

@@ -217,11 +217,12 @@ func TestEncodeProperties(t *testing.T) {
 func TestTokens(t *testing.T) {
 	w := newWordTok()
 	w.bos = true
-	views, err := ViewSpans(w, []chat.Span{{Text: "q"}, {Text: " a b</s>", Train: true}}, EncodeOptions{MaxLength: 3})
+	views, err := ViewSpans(w, []chat.Span{{Text: "q", Role: "user"}, {}, {Text: " a b", Role: "assistant", Train: true}, {Text: "</s>", Train: true}}, EncodeOptions{MaxLength: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []TokenView{{"<s>", TokenContext, idBOS}, {"q", TokenContext, w.id("q")}, {" a", TokenTrained, w.id(" a")}, {" b", TokenCut, w.id(" b")}, {"</s>", TokenCut, idEOS}}
+	want := []TokenView{{"<s>", TokenContext, idBOS, ""}, {"q", TokenContext, w.id("q"), "user"}, {" a", TokenTrained, w.id(" a"), "assistant"},
+		{" b", TokenCut, w.id(" b"), "assistant"}, {"</s>", TokenCut, idEOS, ""}}
 	if !slices.Equal(views, want) {
 		t.Errorf("views %v, want %v", views, want)
 	}

@@ -20,6 +20,7 @@ type TokenView struct {
 	Text  string     `json:"text"` // of the input that it stands for; "" for a further token of one character
 	State TokenState `json:"state"`
 	ID    int32      `json:"id"`
+	Role  string     `json:"role,omitempty"` // of the message that it stands in; "" outside of messages
 }
 
 // Tokens shows a record token by token, with what Encode would do to each. The error
@@ -37,8 +38,16 @@ func ViewSpans(tok Tokenizer, spans []chat.Span, o EncodeOptions) ([]TokenView, 
 	ex, text, offs := encode(tok, spans, o)
 	_, err := cut(tok, ex, o)
 	views := make([]TokenView, len(ex.IDs))
+	at, end := -1, 0 // the span of the last token, and where its text ends
 	for i, id := range ex.IDs {
 		v := TokenView{ID: id, State: TokenContext}
+		for offs[i][0] >= end && at+1 < len(spans) {
+			at++
+			end += len(spans[at].Text)
+		}
+		if at >= 0 && offs[i][0] >= 0 {
+			v.Role = spans[at].Role
+		}
 		switch r := offs[i]; {
 		case r[0] < 0:
 			v.Text, _ = tok.Token(id)
