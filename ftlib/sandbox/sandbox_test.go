@@ -24,7 +24,7 @@ func needs(t *testing.T) {
 }
 
 // small limits, so that a hostile program is stopped soon.
-var small = sandbox.Options{Limits: sandbox.Limits{Wall: 20 * time.Second, CPU: 2 * time.Second, Memory: 128 << 20, FileSize: 1 << 20, Disk: 4 << 20, Processes: 16, Output: 64 << 10}}
+var small = sandbox.Options{Limits: sandbox.Limits{Wall: 20 * time.Second, CPU: time.Second, Memory: 128 << 20, FileSize: 1 << 20, Disk: 4 << 20, Processes: 16, Output: 64 << 10}}
 
 func judge(t *testing.T, code string, tests sandbox.Tests, o sandbox.Options) sandbox.Verdict {
 	t.Helper()
