@@ -123,7 +123,8 @@ func openFirst(kinds ...string) (compute.Backend, error) {
 
 // open opens one backend by its full name, once.
 func open(name string) (b compute.Backend, err error) {
-	if b, ok := opened[name]; ok && !b.IsFinalized() {
+	remote := strings.HasPrefix(name, session) // knows itself which server is there now
+	if b, ok := opened[name]; ok && !b.IsFinalized() && !remote {
 		return b, nil
 	}
 	// GoMLX and its backends panic in places where they could return an error.

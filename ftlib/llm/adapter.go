@@ -26,12 +26,13 @@ type Adapter struct {
 	scored       bool               // its configuration says that a score head is saved with it
 	specs        map[string]adapterSpec
 	params       map[string]*tensors.Tensor // "<module>.lora_A", ".lora_B", ".lora_m", ".bias"
+	lent
 }
 
 // Close frees the adapter's tensors.
 func (a *Adapter) Close() {
 	for _, t := range a.params {
-		free(t)
+		a.release(t)
 	}
 	a.params = nil
 }

@@ -107,15 +107,17 @@ func (e *Engine) SetValue(name string, t *tensors.Tensor) error {
 	if !e.train[name] {
 		return fmt.Errorf("llm: %q is not trained", name)
 	}
-	at := e.m.params
+	at, lent := e.m.params, e.m.lent
 	if e.adapter != nil && e.adapter.params[name] != nil {
-		at = e.adapter.params
+		at, lent = e.adapter.params, e.adapter.lent
+	} else {
+		e.m.changed = true
 	}
 	if old := at[name]; !old.Shape().Equal(t.Shape()) {
 		return fmt.Errorf("llm: %q is %s, the new value %s", name, old.Shape(), t.Shape())
 	}
 	if at[name] != t {
-		free(at[name])
+		lent.release(at[name])
 	}
 	at[name] = t
 	return nil

@@ -25,7 +25,11 @@ type Model struct {
 	dtype   dtypes.DType               // of matrices
 	params  map[string]*tensors.Tensor // by Hugging Face name
 	adapter *Adapter
+	moments *Moments            // of an optimizer, for who trains the model next
 	merges  map[string]*program // folding an adapter in, by its settings
+	files   []File              // that it was read from
+	changed bool                // base weights are not those of the files
+	lent
 }
 
 // LoadOptions says how weights are held. The zero value holds matrices in float32.
@@ -48,10 +52,11 @@ func Load(b compute.Backend, path string, o LoadOptions) (*Model, error) {
 	}
 	if !info.IsDir() {
 		if strings.HasSuffix(path, ".bin") {
-			return loadLlama2C(b, path, o)
+			return withFiles(filesOf(path))(loadLlama2C(b, path, o))
 		}
 		return nil, fmt.Errorf("llm: %s is a file; give the directory of a model, or a llama2.c .bin file", path)
 	}
+	files := filesOf(path) // before they are read: a change in the meantime is noticed
 	c, err := LoadConfig(path)
 	if err != nil {
 		return nil, err
@@ -61,7 +66,17 @@ func Load(b compute.Backend, path string, o LoadOptions) (*Model, error) {
 		return nil, err
 	}
 	defer src.Close()
-	return load(b, path, c, src, o)
+	return withFiles(files)(load(b, path, c, src, o))
+}
+
+// withFiles notes in a model that was loaded what it was read from.
+func withFiles(files []File) func(*Model, error) (*Model, error) {
+	return func(m *Model, err error) (*Model, error) {
+		if m != nil {
+			m.files = files
+		}
+		return m, err
+	}
 }
 
 // source is where named tensors come from.
@@ -135,9 +150,10 @@ func ignorable(name string, c Config) bool {
 // Close frees the weights and the adapter.
 func (m *Model) Close() {
 	for _, t := range m.params {
-		free(t)
+		m.release(t)
 	}
 	m.params = nil
+	m.SetMoments(nil)
 	if m.adapter != nil {
 		m.adapter.Close()
 		m.adapter = nil

@@ -33,13 +33,13 @@ func (m *Model) setScoreHead(labels int, weight []float32, bias bool) error {
 	if m.adapter != nil {
 		params = m.adapter.params
 	} else {
-		m.Config.Labels, m.Config.LabelBias = labels, bias
+		m.Config.Labels, m.Config.LabelBias, m.changed = labels, bias, true
 	}
 	w, err := newFloats(m.Backend, weight, labels, m.Config.Hidden)
 	if err != nil {
 		return err
 	}
-	free(params[scoreName], params[scoreBiasName])
+	m.release(params[scoreName], params[scoreBiasName])
 	params[scoreName] = w
 	delete(params, scoreBiasName)
 	if !bias {
@@ -64,9 +64,9 @@ func (m *Model) DropTokenHead() {
 	if m.Config.Tied {
 		return
 	}
-	m.Config.NoHead = true
+	m.Config.NoHead, m.changed = true, true
 	for _, name := range []string{headName, headBiasName} {
-		free(m.params[name])
+		m.release(m.params[name])
 		delete(m.params, name)
 	}
 }

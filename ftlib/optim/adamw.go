@@ -240,6 +240,13 @@ func (o *AdamW) SetMoments(name string, m, v *tensors.Tensor) {
 	}
 }
 
+// Take hands the moments to the caller; the optimizer has none then.
+func (o *AdamW) Take() (m, v map[string]*tensors.Tensor) {
+	m, v = o.m, o.v
+	o.m, o.v = map[string]*tensors.Tensor{}, map[string]*tensors.Tensor{}
+	return m, v
+}
+
 // Close frees the moments.
 func (o *AdamW) Close() {
 	for _, at := range []map[string]*tensors.Tensor{o.m, o.v} {

@@ -60,9 +60,9 @@ func groupMethodOf(run ftlib.Run) groupMethod {
 }
 
 // openGrouped loads the model of a run that trains on groups.
-func openGrouped(run ftlib.Run) (Stepper, string, error) {
+func openGrouped(run ftlib.Run, gm *given) (Stepper, string, error) {
 	m := groupMethodOf(run)
-	t, about, err := openTrainer(run, m.needs())
+	t, about, err := openTrainer(run, m.needs(), gm)
 	if err != nil {
 		return nil, "", err
 	}

@@ -7,6 +7,7 @@ import (
 	"ftlab/ftlib"
 	"ftlab/ftlib/backend"
 	"ftlab/ftlib/eval"
+	"ftlab/ftlib/lab"
 	"ftlab/ftlib/llm"
 	"ftlab/ftlib/token"
 )
@@ -26,7 +27,7 @@ func Match(ctx context.Context, run ftlib.Run, maxNew int) (eval.Matches, []stri
 	if err != nil {
 		return eval.Matches{}, nil, err
 	}
-	m, err := llm.Load(b, run.Model.Path, llm.LoadOptions{})
+	m, err := lab.Open(b, run.Model.Path, llm.LoadOptions{})
 	if err != nil {
 		return eval.Matches{}, nil, err
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // openParts opens the model and the data of a resolved run, both at once.
-func openParts(run ftlib.Run) (*parts, error) {
+func openParts(run ftlib.Run, g *given) (*parts, error) {
 	if _, err := llm.Resolve(run.Model.Path); err != nil {
 		return nil, fmt.Errorf("tune: model.path: %w", err)
 	}
@@ -29,10 +29,11 @@ func openParts(run ftlib.Run) (*parts, error) {
 	p := &parts{}
 	var stepErr, dataErr, hashErr error
 	var wait sync.WaitGroup
-	wait.Go(func() { p.Stepper, p.Backend, stepErr = newStepper(run) })
+	wait.Go(func() { p.Stepper, p.Backend, stepErr = newStepper(run, g) })
 	wait.Go(func() {
 		if p.Data, dataErr = openData(run, dir); dataErr == nil {
 			p.Inputs, hashErr = hashInputs(run.Model.Path, run.Model.Adapter, run.Data.Template, p.Data.Files)
+			p.Inputs = append(p.Inputs, g.inputs()...)
 		}
 	})
 	wait.Wait()
@@ -56,11 +57,11 @@ func present(key, path, what string) error {
 }
 
 // newStepper makes the model, its method and its optimizer.
-var newStepper = func(run ftlib.Run) (Stepper, string, error) {
+var newStepper = func(run ftlib.Run, g *given) (Stepper, string, error) {
 	if groupMethodOf(run) != nil {
-		return openGrouped(run)
+		return openGrouped(run, g)
 	}
-	return openSFT(run)
+	return openSFT(run, g)
 }
 
 // templateOf finds the chat template: a built-in one by name, one in a file, or, for

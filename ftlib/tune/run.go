@@ -13,6 +13,7 @@ import (
 
 	"ftlab/ftlib"
 	"ftlab/ftlib/ckpt"
+	"ftlab/ftlib/llm"
 )
 
 // Options are what a run needs besides its specification. The zero value trains
@@ -21,6 +22,13 @@ type Options struct {
 	Sink   ftlib.Sink // receives every event besides metrics.jsonl; nil: none
 	Resume bool       // go on with the run of this specification if there is one
 	Insist bool       // resume although the data or the model has changed
+
+	// Model is trained where it is instead of one that is loaded; run.Model.Path may then
+	// be empty. Without run.LoRA its adapter is trained on, with the optimizer's state that
+	// the last run left, or all its weights if it has no adapter; run.LoRA makes a new
+	// adapter. It stays the caller's, has what was trained when Run returns, and is kept
+	// under the run's name (see package lab), also when the run was interrupted.
+	Model *llm.Model
 
 	open func(ftlib.Run) (*parts, error) // of tests
 }
@@ -37,6 +45,10 @@ type parts struct {
 // is cancelled the step that is running is ended, a checkpoint saved, and the
 // result says [ckpt.Interrupted]; that is no error.
 func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
+	run, g, err := o.given(run)
+	if err != nil {
+		return Result{}, err
+	}
 	if err := run.Validate(); err != nil {
 		return Result{}, err
 	}
@@ -55,12 +67,13 @@ func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("tune: %w", err)
 	}
-	p, err := o.parts(run)
+	p, err := o.parts(run, g)
 	if err != nil {
 		return Result{}, errors.Join(err, d.GiveUp(err))
 	}
 	defer p.close()
 	l := o.loop(&run, p)
+	l.early = append(l.early, g.warnings(p.Stepper)...)
 	env := ckpt.NewEnv()
 	env.Inputs, env.Data, env.Backend = p.Inputs, p.Data.summary(), p.Backend
 	if err := d.Begin(run, env); err != nil {
@@ -68,7 +81,17 @@ func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
 	}
 	defer d.Close()
 	l.Dir = d
-	return l.Train(ctx)
+	return p.train(ctx, l, g, run.Name)
+}
+
+// train runs the loop, and leaves a model that was given as it should be.
+func (p *parts) train(ctx context.Context, l *Loop, g *given, name string) (Result, error) {
+	res, err := l.Train(ctx)
+	p.close()
+	if err != nil {
+		return res, err
+	}
+	return res, g.keep(name)
 }
 
 // Resume goes on with the run in dir from its last whole checkpoint, exactly as if
@@ -101,7 +124,11 @@ func Resume(ctx context.Context, dir string, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer d.Close()
-	p, err := o.parts(run)
+	var g *given
+	if o.Model != nil {
+		g = &given{Model: o.Model, changed: o.Model.Changed()}
+	}
+	p, err := o.parts(run, g)
 	if err != nil {
 		return Result{}, err
 	}
@@ -117,15 +144,15 @@ func Resume(ctx context.Context, dir string, o Options) (Result, error) {
 	if err := l.ResumeLatest(); err != nil {
 		return Result{}, err
 	}
-	return l.Train(ctx)
+	return p.train(ctx, l, g, run.Name)
 }
 
 // parts opens the model and the data, both at once.
-func (o Options) parts(run ftlib.Run) (*parts, error) {
+func (o Options) parts(run ftlib.Run, g *given) (*parts, error) {
 	if o.open != nil {
 		return o.open(run)
 	}
-	return openParts(run)
+	return openParts(run, g)
 }
 
 // loop makes the loop of a run and writes into the specification what only now is
@@ -174,9 +201,11 @@ func orNever(every int) int {
 	return every
 }
 
+// close may be called again.
 func (p *parts) close() {
 	if c, ok := p.Stepper.(io.Closer); ok {
 		c.Close()
+		p.Stepper = nil
 	}
 }
 

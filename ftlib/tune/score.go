@@ -20,7 +20,7 @@ func Score(ctx context.Context, run ftlib.Run) (eval.Score, []string, error) {
 	if err := run.Validate(); err != nil {
 		return eval.Score{}, nil, err
 	}
-	p, err := openParts(run)
+	p, err := openParts(run, nil)
 	if err != nil {
 		return eval.Score{}, nil, err
 	}

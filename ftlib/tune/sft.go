@@ -26,8 +26,8 @@ func NewSFT(e *llm.Engine, loss llm.TokenLoss, seed int64) (*SFT, error) {
 }
 
 // openSFT loads the model of a run with its adapter and makes what trains it.
-func openSFT(run ftlib.Run) (Stepper, string, error) {
-	t, about, err := openTrainer(run, needs{tokens: true})
+func openSFT(run ftlib.Run, g *given) (Stepper, string, error) {
+	t, about, err := openTrainer(run, needs{tokens: true}, g)
 	if err != nil {
 		return nil, "", err
 	}

@@ -27,6 +27,7 @@ type trainer struct {
 	opt     *optim.AdamW
 	groups  [][]string
 	step    int64 // optimizer steps taken
+	before  int64 // steps behind the moments that the model came with
 	micro   int   // micro-batches since
 	owned   bool  // Close frees the model
 	dtype   string
@@ -46,32 +47,31 @@ type needs struct {
 	bias   bool // of a score head that is made
 }
 
-// openTrainer loads the model of a run with its adapter and makes what trains it. The
-// text is the backend's description.
-func openTrainer(run ftlib.Run, n needs) (t trainer, about string, err error) {
-	b, err := backend.Open(run.Model.Backend)
+// openTrainer loads the model of a run with its adapter, or takes the one given, and
+// makes what trains it. The text is the backend's description.
+func openTrainer(run ftlib.Run, n needs, g *given) (t trainer, about string, err error) {
+	m, dtype, err := modelOf(run, g)
 	if err != nil {
 		return t, "", err
 	}
-	dtype, err := computeType(run, b.Description())
+	if t, err = trainerOf(run, m, dtype, n, g.keepsAdapter()); err == nil {
+		err = t.goOn()
+	}
 	if err != nil {
+		if g == nil {
+			m.Close()
+		}
 		return t, "", err
 	}
-	m, err := llm.Load(b, run.Model.Path, llm.LoadOptions{DType: dtype})
-	if err != nil {
-		return t, "", err
-	}
-	if t, err = trainerOf(run, m, dtype, n); err != nil {
-		m.Close()
-		return t, "", err
-	}
-	t.owned, t.dtype = true, strings.ToLower(dtype.String())
-	return t, b.Description(), nil
+	t.owned, t.dtype = g == nil, strings.ToLower(dtype.String())
+	return t, m.Backend.Description(), nil
 }
 
-// trainerOf makes what trains a loaded model.
-func trainerOf(run ftlib.Run, m *llm.Model, dtype dtypes.DType, n needs) (t trainer, err error) {
+// trainerOf makes what trains a loaded model, with the adapter that it has on or with that
+// of the specification.
+func trainerOf(run ftlib.Run, m *llm.Model, dtype dtypes.DType, n needs, adapted bool) (t trainer, err error) {
 	switch {
+	case adapted:
 	case run.Model.Adapter != "":
 		_, err = m.LoadAdapter(run.Model.Adapter)
 	case run.LoRA != nil:
@@ -180,7 +180,7 @@ func (s *trainer) Apply(h Hyper) (float64, error) {
 		s.Engine.ClearGrads()
 		return norm, nil
 	}
-	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, MaxGradNorm: h.MaxGradNorm, Step: h.Step}
+	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, MaxGradNorm: h.MaxGradNorm, Step: int(s.before) + h.Step}
 	for _, names := range s.groups {
 		if err := s.opt.Step(s.Engine, names, o, norm, decays); err != nil {
 			return norm, err
@@ -199,6 +199,9 @@ const (
 // State implements [Stepper].
 func (s *trainer) State() (State, error) {
 	st := State{Counters: map[string]int64{"optim.step": s.step}}
+	if s.before > 0 {
+		st.Counters["optim.before"] = s.before
+	}
 	add := func(name string, t *tensors.Tensor) error {
 		values, err := tensors.CopyFlatData[float32](t)
 		if err != nil {
@@ -262,7 +265,7 @@ func (s *trainer) Restore(st State) error {
 		s.opt.SetMoments(name, m, second[name])
 	}
 	s.Engine.ClearGrads()
-	s.step, s.micro = st.Counters["optim.step"], 0
+	s.step, s.before, s.micro = st.Counters["optim.step"], st.Counters["optim.before"], 0
 	return nil
 }
 
@@ -280,12 +283,18 @@ func (s *trainer) SaveMerged(dir string) error { return s.model.SaveMerged(dir, 
 // computeType is the type of the matrices.
 func (s *trainer) computeType() string { return s.dtype }
 
-// Close frees what openTrainer loaded.
+// takenOver is the number of optimizer steps that a model which was given had behind it.
+func (s *trainer) takenOver() int64 { return s.before }
+
+// Close frees what openTrainer loaded. A model that it was given keeps what was trained,
+// and the optimizer's state.
 func (s *trainer) Close() error {
 	s.Engine.Close()
-	s.opt.Close()
 	if s.owned {
+		s.opt.Close()
 		s.model.Close()
+	} else if first, second := s.opt.Take(); len(first) > 0 {
+		s.model.SetMoments(&llm.Moments{Step: int(s.before + s.step), M: first, V: second})
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ var mayImport = map[string]string{
 	"ftlib/backend":     "kernel/session",
 	"ftlib/llm":         "ftlib ftlib/backend ftlib/corpus ftlib/safetensors ftlib/token",
 	"ftlib/optim":       "ftlib ftlib/backend",
+	"ftlib/lab":         "ftlib/backend ftlib/llm kernel/session",
 	"ftlib/ckpt":        "ftlib ftlib/safetensors",
 	"ftlib/chart":       "ftlib",
 	"ftlib/loss":        "",
@@ -31,7 +32,7 @@ var mayImport = map[string]string{
 	"ftlib/sandbox":     "",
 	"ftlib/reward":      "ftlib/sandbox ftlib/verify",
 	"ftlib/eval":        "ftlib ftlib/chat ftlib/corpus ftlib/llm ftlib/token ftlib/verify",
-	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/loss ftlib/optim ftlib/reward ftlib/safetensors ftlib/token ftlib/verify",
+	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/loss ftlib/optim ftlib/reward ftlib/safetensors ftlib/token ftlib/verify",
 
 	"kernel/internal/wire":        "",
 	"kernel/internal/link":        "",
