@@ -1,4 +1,4 @@
-package lab
+package lab_test
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 
 	"ftlab/ftlib"
 	"ftlab/ftlib/backend"
+	"ftlab/ftlib/lab"
 	"ftlab/ftlib/llm"
 	"ftlab/ftlib/safetensors"
 	"ftlab/internal/testkit"
@@ -29,7 +30,7 @@ import (
 const other = "FTLAB_LAB_TEST"
 
 func TestMain(m *testing.M) {
-	Log = io.Discard
+	lab.Log = io.Discard
 	if name := os.Getenv(other); name != "" {
 		if err := cells[name](); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -98,7 +99,7 @@ func cell(t *testing.T, name string, out any) {
 // cells are what other processes do.
 var cells = map[string]func() error{
 	"sum": func() error {
-		m, err := Model("ft-tiny")
+		m, err := lab.Model("ft-tiny")
 		if err != nil {
 			return err
 		}
@@ -109,14 +110,14 @@ var cells = map[string]func() error{
 		return json.NewEncoder(os.Stdout).Encode(s)
 	},
 	"adapter": func() error { // makes one, and keeps it
-		m, err := Model("ft-tiny")
+		m, err := lab.Model("ft-tiny")
 		if err != nil {
 			return err
 		}
 		if _, err := m.NewAdapter(ftlib.LoRA{R: 4}, 1); err != nil {
 			return err
 		}
-		if err := Keep("adapted", m); err != nil {
+		if err := lab.Keep("adapted", m); err != nil {
 			return err
 		}
 		text, err := write(m)
@@ -170,14 +171,14 @@ func must[T any](t *testing.T) func(T, error) T {
 func both(t *testing.T, test func(t *testing.T)) {
 	t.Run("session", func(t *testing.T) { serve(t); test(t) })
 	t.Run("process", func(t *testing.T) {
-		here.models = map[string]resident{}
+		lab.Forget()
 		test(t)
 	})
 }
 
 func TestSecondProcessLoadsNothing(t *testing.T) {
 	b := serveWithin(t, 9e6) // room for one model of 5.6 MB, not for two
-	m := must[*llm.Model](t)(Model("ft-tiny"))
+	m := must[*llm.Model](t)(lab.Model("ft-tiny"))
 	want := must[map[string]float64](t)(sums(m))
 	before := must[session.Stats](t)(b.Stats())
 	var got map[string]float64
@@ -194,11 +195,11 @@ func TestSecondProcessLoadsNothing(t *testing.T) {
 
 func TestAdapterOfAnotherProcess(t *testing.T) {
 	b := serve(t)
-	must[*llm.Model](t)(Model("ft-tiny"))
+	must[*llm.Model](t)(lab.Model("ft-tiny"))
 	alone := must[session.Stats](t)(b.Stats())
 	var want []int32
 	cell(t, "adapter", &want)
-	m := must[*llm.Model](t)(Model("adapted"))
+	m := must[*llm.Model](t)(lab.Model("adapted"))
 	if m.Adapter() == nil || m.Adapter().Spec.R != 4 {
 		t.Fatalf("the adapter is %+v", m.Adapter())
 	}
@@ -206,7 +207,7 @@ func TestAdapterOfAnotherProcess(t *testing.T) {
 		t.Errorf("it writes %v here, %v in the process that made it", got, want)
 	}
 	both := must[session.Stats](t)(b.Stats())
-	list := must[Residents](t)(List())
+	list := must[lab.Residents](t)(lab.List())
 	adapter := list[0].Adapter
 	if more := both.KeptBytes - alone.KeptBytes; adapter == 0 || more < adapter || more > adapter+1<<16 {
 		t.Errorf("keeping it took %d bytes more; the adapter alone has %d", more, adapter)
@@ -215,18 +216,18 @@ func TestAdapterOfAnotherProcess(t *testing.T) {
 
 func TestKeepIsASnapshot(t *testing.T) {
 	both(t, func(t *testing.T) {
-		m := must[*llm.Model](t)(Model("ft-tiny"))
+		m := must[*llm.Model](t)(lab.Model("ft-tiny"))
 		e := must[*llm.Engine](t)(llm.NewEngine(m, llm.EngineOptions{}))
 		name := m.Names()[0]
 		was := must[[]float32](t)(m.Weight(name))
-		if err := Keep("mine", m); err != nil {
+		if err := lab.Keep("mine", m); err != nil {
 			t.Fatal(err)
 		}
-		other := must[*llm.Model](t)(Model("mine"))
+		other := must[*llm.Model](t)(lab.Model("mine"))
 		if err := e.SetValue(name, tensors.FromShape(e.Value(name).Shape())); err != nil {
 			t.Fatal(err)
 		}
-		for what, m := range map[string]*llm.Model{"the model got before": other, "the resident": must[*llm.Model](t)(Model("mine"))} {
+		for what, m := range map[string]*llm.Model{"the model got before": other, "the resident": must[*llm.Model](t)(lab.Model("mine"))} {
 			if got := must[[]float32](t)(m.Weight(name)); got[0] != was[0] {
 				t.Errorf("%s has %v after a change of the kept model, was %v", what, got[0], was[0])
 			}
@@ -234,14 +235,14 @@ func TestKeepIsASnapshot(t *testing.T) {
 		if !m.Changed() || other.Changed() {
 			t.Errorf("changed: %v, want true; the other %v, want false", m.Changed(), other.Changed())
 		}
-		if err := Keep("mine", m); err != nil { // instead of the first
+		if err := lab.Keep("mine", m); err != nil { // instead of the first
 			t.Fatal(err)
 		}
-		if got := must[[]float32](t)(must[*llm.Model](t)(Model("mine")).Weight(name)); got[0] != 0 {
+		if got := must[[]float32](t)(must[*llm.Model](t)(lab.Model("mine")).Weight(name)); got[0] != 0 {
 			t.Errorf("kept again, it has %v, want 0", got[0])
 		}
 		m.Close()
-		if got := must[[]float32](t)(must[*llm.Model](t)(Model("mine")).Weight(name)); got[0] != 0 {
+		if got := must[[]float32](t)(must[*llm.Model](t)(lab.Model("mine")).Weight(name)); got[0] != 0 {
 			t.Errorf("when the model is closed, the resident has %v, want 0", got[0])
 		}
 	})
@@ -249,17 +250,17 @@ func TestKeepIsASnapshot(t *testing.T) {
 
 func TestListAndDrop(t *testing.T) {
 	both(t, func(t *testing.T) {
-		if text := must[Residents](t)(List()).String(); text != "nothing is resident" {
+		if text := must[lab.Residents](t)(lab.List()).String(); text != "nothing is resident" {
 			t.Errorf("at first: %s", text)
 		}
-		m := must[*llm.Model](t)(Model("ft-tiny"))
+		m := must[*llm.Model](t)(lab.Model("ft-tiny"))
 		if _, err := m.NewAdapter(ftlib.LoRA{R: 2}, 1); err != nil {
 			t.Fatal(err)
 		}
-		if err := Keep("owner/mine", m); err != nil {
+		if err := lab.Keep("owner/mine", m); err != nil {
 			t.Fatal(err)
 		}
-		list := must[Residents](t)(List())
+		list := must[lab.Residents](t)(lab.List())
 		if len(list) != 2 || list[0].Name != "ft-tiny" || list[1].Name != "owner/mine" {
 			t.Fatalf("resident are %v", list)
 		}
@@ -280,14 +281,14 @@ func TestListAndDrop(t *testing.T) {
 			}
 		}
 		for _, name := range []string{"owner/mine", "ft-tiny"} {
-			if err := Drop(name); err != nil {
+			if err := lab.Drop(name); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := Drop("ft-tiny"); !errors.Is(err, ErrNotResident) {
+		if err := lab.Drop("ft-tiny"); !errors.Is(err, lab.ErrNotResident) {
 			t.Errorf("dropped twice: %v", err)
 		}
-		if list := must[Residents](t)(List()); len(list) != 0 {
+		if list := must[lab.Residents](t)(lab.List()); len(list) != 0 {
 			t.Errorf("resident is still %v", list)
 		}
 	})
@@ -295,8 +296,8 @@ func TestListAndDrop(t *testing.T) {
 
 func TestDropFreesInTheServer(t *testing.T) {
 	b := serve(t)
-	m := must[*llm.Model](t)(Model("ft-tiny"))
-	if err := Drop("ft-tiny"); err != nil {
+	m := must[*llm.Model](t)(lab.Model("ft-tiny"))
+	if err := lab.Drop("ft-tiny"); err != nil {
 		t.Fatal(err)
 	}
 	if got := must[[]float32](t)(m.Weight(m.Names()[0])); len(got) == 0 {
@@ -311,20 +312,20 @@ func TestDropFreesInTheServer(t *testing.T) {
 func TestChangedFilesAreReadAgain(t *testing.T) {
 	both(t, func(t *testing.T) {
 		var log bytes.Buffer
-		Log = &log
-		defer func() { Log = io.Discard }()
+		lab.Log = &log
+		defer func() { lab.Log = io.Discard }()
 		dir := copyModel(t)
-		m := must[*llm.Model](t)(Model(dir))
+		m := must[*llm.Model](t)(lab.Model(dir))
 		name := m.Names()[0]
 		was := must[[]float32](t)(m.Weight(name))
-		if must[*llm.Model](t)(Model(dir)); log.Len() > 0 {
+		if must[*llm.Model](t)(lab.Model(dir)); log.Len() > 0 {
 			t.Errorf("nothing has changed, but: %s", &log)
 		}
-		trained := must[*llm.Model](t)(Model(dir))
+		trained := must[*llm.Model](t)(lab.Model(dir))
 		if _, err := trained.NewAdapter(ftlib.LoRA{R: 2}, 1); err != nil {
 			t.Fatal(err)
 		}
-		if err := Keep("trained", trained); err != nil {
+		if err := lab.Keep("trained", trained); err != nil {
 			t.Fatal(err)
 		}
 
@@ -339,14 +340,14 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 		if err := os.Chtimes(filepath.Join(dir, "model.safetensors"), later, later); err != nil {
 			t.Fatal(err)
 		}
-		if got := must[[]float32](t)(must[*llm.Model](t)(Model(dir)).Weight(name)); got[0] != 0 {
+		if got := must[[]float32](t)(must[*llm.Model](t)(lab.Model(dir)).Weight(name)); got[0] != 0 {
 			t.Errorf("the first weight is %v, 0 in the file, %v before", got[0], was[0])
 		}
 		if !strings.Contains(log.String(), "read again") {
 			t.Errorf("the log says %q", &log)
 		}
 		log.Reset()
-		if again := must[*llm.Model](t)(Model("trained")); again.Adapter() == nil {
+		if again := must[*llm.Model](t)(lab.Model("trained")); again.Adapter() == nil {
 			t.Error("what was trained is lost")
 		}
 		if !strings.Contains(log.String(), "stays as it is") {
@@ -357,22 +358,22 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	both(t, func(t *testing.T) {
-		must[*llm.Model](t)(Model(filepath.Join(testkit.Root(), "models", "ft-tiny")))
-		if list := must[Residents](t)(List()); len(list) != 1 || list[0].Name != "ft-tiny" {
-			t.Errorf("a model of the checkout by its path is resident as %v", list.names())
+		must[*llm.Model](t)(lab.Model(filepath.Join(testkit.Root(), "models", "ft-tiny")))
+		if list := must[lab.Residents](t)(lab.List()); len(list) != 1 || list[0].Name != "ft-tiny" {
+			t.Errorf("a model of the checkout by its path is resident as %v", list)
 		}
 		for name, want := range map[string]string{
 			"no-such-model": "here are ft-tiny",
 			"":              "give a directory",
 		} {
-			if _, err := Model(name); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := lab.Model(name); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("Model(%q): %v; want %q in it", name, err, want)
 			}
 		}
-		if err := Keep(" ", must[*llm.Model](t)(Model("ft-tiny"))); err == nil {
+		if err := lab.Keep(" ", must[*llm.Model](t)(lab.Model("ft-tiny"))); err == nil {
 			t.Error("kept under no name")
 		}
-		if err := Keep("x", nil); err == nil {
+		if err := lab.Keep("x", nil); err == nil {
 			t.Error("kept nothing")
 		}
 	})
