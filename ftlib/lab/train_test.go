@@ -66,11 +66,16 @@ func recorder(losses *[]float64) sink {
 	}
 }
 
+var straightLosses []float64
+
 // straight is what 12 steps give that nothing interrupts.
 func straight(t *testing.T) []float64 {
 	t.Helper()
 	t.Setenv(out, t.TempDir())
 	lab.Forget()
+	if straightLosses != nil {
+		return straightLosses
+	}
 	losses, _, err := train(context.Background(), "ft-tiny", "straight", &ftlib.LoRA{R: 2}, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +83,7 @@ func straight(t *testing.T) []float64 {
 	if len(losses) != 12 || losses[11] >= losses[0] {
 		t.Fatalf("the losses are %v", losses)
 	}
+	straightLosses = losses
 	return losses
 }
 
@@ -163,28 +169,27 @@ func TestResumedFromDisk(t *testing.T) {
 }
 
 func TestFullWeightsStayApart(t *testing.T) {
-	both(t, func(t *testing.T) {
-		t.Setenv(out, t.TempDir())
-		before := fmt.Sprint(must[map[string]float64](t)(sums(must[*llm.Model](t)(lab.Model("ft-tiny")))))
-		if _, _, err := train(context.Background(), "ft-tiny", "full", nil, 1); err != nil {
-			t.Fatal(err)
-		}
-		if after := fmt.Sprint(must[map[string]float64](t)(sums(must[*llm.Model](t)(lab.Model("ft-tiny"))))); after != before {
-			t.Error("training a copy has changed the resident model")
-		}
-		full := must[*llm.Model](t)(lab.Model("full"))
-		if trained := fmt.Sprint(must[map[string]float64](t)(sums(full))); trained == before || !full.Changed() {
-			t.Error("the run has kept the weights that it began with")
-		}
-		// What cannot be repeated from files is said, and not resumed by mistake.
-		res, err := tune.Run(context.Background(), spec("on top", &ftlib.LoRA{R: 2}, 1), tune.Options{Model: full})
-		if err != nil || !strings.Contains(strings.Join(res.Warnings, "\n"), "does not repeat") {
-			t.Fatalf("%+v, %v", res.Warnings, err)
-		}
-		if _, err := tune.Resume(context.Background(), res.Dir, tune.Options{}); err == nil || !strings.Contains(err.Error(), "weights in memory") {
-			t.Errorf("resumed on other weights: %v", err)
-		}
-	})
+	serve(t)
+	t.Setenv(out, t.TempDir())
+	before := fmt.Sprint(must[map[string]float64](t)(sums(must[*llm.Model](t)(lab.Model("ft-tiny")))))
+	if _, _, err := train(context.Background(), "ft-tiny", "full", nil, 1); err != nil {
+		t.Fatal(err)
+	}
+	if after := fmt.Sprint(must[map[string]float64](t)(sums(must[*llm.Model](t)(lab.Model("ft-tiny"))))); after != before {
+		t.Error("training a copy has changed the resident model")
+	}
+	full := must[*llm.Model](t)(lab.Model("full"))
+	if trained := fmt.Sprint(must[map[string]float64](t)(sums(full))); trained == before || !full.Changed() {
+		t.Error("the run has kept the weights that it began with")
+	}
+	// What cannot be repeated from files is said, and not resumed by mistake.
+	res, err := tune.Run(context.Background(), spec("on top", &ftlib.LoRA{R: 2}, 1), tune.Options{Model: full})
+	if err != nil || !strings.Contains(strings.Join(res.Warnings, "\n"), "does not repeat") {
+		t.Fatalf("%+v, %v", res.Warnings, err)
+	}
+	if _, err := tune.Resume(context.Background(), res.Dir, tune.Options{}); err == nil || !strings.Contains(err.Error(), "weights in memory") {
+		t.Errorf("resumed on other weights: %v", err)
+	}
 }
 
 func TestModelOfARunIsChecked(t *testing.T) {
