@@ -75,6 +75,9 @@ func TestRewriteLines(t *testing.T) {
 		}
 		found := map[int]bool{}
 		for i, line := range out {
+			if strings.Contains(line, "func ftlabShow(") {
+				break // the rest is show
+			}
 			for _, word := range []string{"about", "y := x", "import", "x := 1", "func f", "!ls", "type T", "f()", "b := a", "z()", "w()"} {
 				if strings.Contains(line, word) && !strings.Contains(in[p.Lines[i]], word) {
 					t.Errorf("%q is in line %d of\n%s\nwhich is said to be line %d of\n%s", word, i, p.Code, p.Lines[i], code)

@@ -163,9 +163,9 @@ func (k *Kernel) runCell(c *child, m *Message, typed, code string, from []int) (
 	k.gonb++
 	k.cells[k.gonb] = source{count: k.count, lines: strings.Split(typed, "\n"), sent: strings.Split(code, "\n"), from: from}
 	watched := make(chan struct{})
-	go func() {
-		c.watch(watched, func(text string) { k.tell(m, "stream", map[string]string{"name": "stderr", "text": text}) })
-	}()
+	k.gonbAsks.Store(strings.Contains(code, "%with_inputs") || strings.Contains(code, "%with_password"))
+	k.input.Store(nil)
+	go k.watch(c, m, watched)
 	answer, err := c.ask(&request, out)
 	close(watched)
 	if err != nil {

@@ -20,6 +20,12 @@ func TestCells(t *testing.T) {
 		{"1+2", "ok", "busy execute_input execute_result idle", "text/plain:3]"},
 		{"x := 3\nx*x", "ok", "busy execute_input execute_result idle", "text/plain:9]"},
 		{"type T struct{}\nfunc (T) HTML() string { return \"<b>t</b>\" }\nT{}", "ok", "busy execute_input execute_result idle", "<b>t</b>"},
+		{"type V struct{}\nfunc (V) Text() string { return \"plain\" }\nfunc (V) HTML() (string, error) { return \"<i>v</i>\", nil }\nfunc (V) SVG() string { return \"<svg/>\" }\nV{}", "ok", "busy execute_input execute_result idle", "image/svg+xml:<svg/> text/html:<i>v</i> text/plain:plain"},
+		{"type R struct { Name string; loss float64; N int }\nfmt, os, html := 1, 2, []*R{{\"a<b\", 1, 7}, nil}\n_, _ = fmt, os\nhtml", "ok", "busy execute_input execute_result idle", "<table><tr><th>Name</th><th>N</th></tr><tr><td>a&lt;b</td><td>7</td></tr><tr><td></td><td></td></tr></table>"},
+		{"[]time.Duration{time.Second}", "ok", "busy execute_input execute_result idle", "data:map[text/plain:[1s]]"},
+		{"[]time.Time{time.Unix(0,0).UTC()}", "ok", "busy execute_input execute_result idle", "data:map[text/plain:[1970-01-01"},
+		{"\"a\\x00b\"", "ok", "busy execute_input execute_result idle", "text/plain:a\ufffdb"},
+		{"strconv.Atoi(\"x\")", "ok", "busy execute_input execute_result idle", "text/plain:0 strconv.Atoi"},
 		{"func double(x int) int { return 2 * x }", "ok", "busy execute_input idle", ""},
 		{"double(21)", "ok", "busy execute_input execute_result idle", "text/plain:42]"},
 		{"func nothing() {}\nnothing()", "ok", "busy execute_input idle", ""},
@@ -146,31 +152,46 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// What a cell reads from standard input is asked for at the front end.
+// What a cell reads from standard input is asked for at the front end: by gonb, if it is
+// told to, and without that when a program, or a command of the shell, waits.
 func TestInput(t *testing.T) {
 	f := startFrontEnd(t)
-	m := f.send("shell", "execute_request", map[string]any{"code": "!*true\n%with_inputs\n!read name; echo \"<$name>\"", "allow_stdin": true})
-	select {
-	case ask := <-f.replies["stdin"]:
-		if ask.Head.Type != "input_request" || ask.Answer != m.Head {
-			t.Fatalf("asked by %s of %s", ask.Head.Type, ask.Answer.ID)
+	for _, code := range []string{
+		"!*true\n%with_inputs\n!read name; echo \"<$name>\"",
+		"!read name; echo \"<$name>\"",
+		"var name string\nfmt.Scanln(&name)\nfmt.Printf(\"<%s>\\n\", name)",
+	} {
+		m := f.send("shell", "execute_request", map[string]any{"code": code, "allow_stdin": true})
+		select {
+		case ask := <-f.replies["stdin"]:
+			if ask.Head.Type != "input_request" || ask.Answer != m.Head {
+				t.Fatalf("%q: asked by %s of %s", code, ask.Head.Type, ask.Answer.ID)
+			}
+			reply, err := NewMessage("input_reply", "front", ask, map[string]string{"status": "ok", "value": "Ada"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			reply.IDs = nil
+			if err := f.stdin.send(reply); err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q: nothing was asked", code)
 		}
-		reply, err := NewMessage("input_reply", "front", ask, map[string]string{"status": "ok", "value": "Ada"})
-		if err != nil {
-			t.Fatal(err)
+		if r := f.wait("shell", m); r["status"] != "ok" {
+			t.Errorf("%q: %v", code, r)
 		}
-		reply.IDs = nil
-		if err := f.stdin.send(reply); err != nil {
-			t.Fatal(err)
+		if _, contents := f.output(m); !strings.Contains(fmt.Sprint(contents), "<Ada>") {
+			t.Errorf("%q: %v", code, contents)
 		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing was asked")
 	}
-	if r := f.wait("shell", m); r["status"] != "ok" {
-		t.Errorf("reply %v", r)
+	// A front end that cannot ask.
+	m := f.send("shell", "execute_request", map[string]any{"code": "var name string\nfmt.Scanln(&name)", "allow_stdin": false})
+	if r := f.wait("shell", m); r["status"] != "error" {
+		t.Errorf("without a way to ask: %v", r)
 	}
-	if _, contents := f.output(m); !strings.Contains(fmt.Sprint(contents), "<Ada>") {
-		t.Errorf("output %v", contents)
+	if _, contents := f.output(m); !strings.Contains(fmt.Sprint(contents), "cannot give") {
+		t.Errorf("without a way to ask: %v", contents)
 	}
 }
 

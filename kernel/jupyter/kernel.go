@@ -53,6 +53,8 @@ type Kernel struct {
 	running     atomic.Bool                        // a cell
 	current     current                            // the request of the cell that runs
 	asked       atomic.Int64                       // when a cell last asked for input, Unix time in ns
+	gonbAsks    atomic.Bool                        // for input, in this cell: by %with_inputs or gonbui.RequestInput
+	input       atomic.Pointer[func(string)]       // takes the line that a front end was asked for
 	stopMagic   atomic.Pointer[context.CancelFunc] // of a magic that runs
 	aborting    atomic.Bool                        // cells that wait behind one that failed
 
@@ -117,15 +119,7 @@ func (k *Kernel) Run(ctx context.Context) error {
 	bad := func(err error) { fmt.Fprintln(k.cfg.Log, "front end:", err) }
 	go k.front.shell.receive(k.ctx, k.enqueue, bad)
 	go k.front.control.receive(k.ctx, k.control, bad)
-	go k.front.stdin.receive(k.ctx, func(m *Message) {
-		// gonb drops an answer that comes before it has noted that it asked.
-		time.Sleep(time.Until(time.Unix(0, k.asked.Load()).Add(200 * time.Millisecond)))
-		if c := k.child.Load(); c != nil {
-			if err := c.ch.stdin.send(m); err != nil {
-				bad(err)
-			}
-		}
-	}, bad)
+	go k.front.stdin.receive(k.ctx, k.answered, bad)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -303,6 +297,7 @@ func (k *Kernel) fromGonb(c *child, channel string, m *Message) {
 			m.Parent = w.request.Header
 		}
 		k.asked.Store(time.Now().UnixNano())
+		k.gonbAsks.Store(true)
 		if err := k.front.stdin.send(m); err != nil {
 			fmt.Fprintln(k.cfg.Log, "stdin:", err)
 		}

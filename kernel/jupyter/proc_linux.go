@@ -3,6 +3,7 @@ package jupyter
 import (
 	"bytes"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -145,17 +146,7 @@ func cellEnded(gonb int) bool {
 // holders are the processes below the reaper, except gonb, that have one of gonb's pipes
 // as their output.
 func holders(reaper, gonb int) []process {
-	pipes := map[string]bool{}
-	dir := "/proc/" + strconv.Itoa(gonb) + "/fd/"
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		if to, err := os.Readlink(dir + e.Name()); err == nil && strings.HasPrefix(to, "pipe:") {
-			pipes[to] = true
-		}
-	}
+	pipes := pipesOf(gonb)
 	var out []process
 	for _, p := range below(reaper) {
 		if p.pid == gonb || p.zombie {
@@ -169,4 +160,46 @@ func holders(reaper, gonb int) []process {
 		}
 	}
 	return out
+}
+
+// readCall is the number of the system call read.
+var readCall = map[string]string{"amd64": "0", "arm64": "63", "riscv64": "63"}[runtime.GOARCH]
+
+// reader is a process that gonb has started and that waits for what gonb could give it on
+// its standard input; 0 if none does, or it cannot be known.
+func reader(gonb int) int {
+	pipes := pipesOf(gonb)
+	for _, p := range below(gonb) {
+		base := "/proc/" + strconv.Itoa(p.pid)
+		if to, err := os.Readlink(base + "/fd/0"); err != nil || !pipes[to] {
+			continue
+		}
+		threads, err := os.ReadDir(base + "/task")
+		if err != nil {
+			continue
+		}
+		for _, t := range threads {
+			call, err := os.ReadFile(base + "/task/" + t.Name() + "/syscall")
+			if f := strings.Fields(string(call)); err == nil && len(f) > 1 && f[0] == readCall && f[1] == "0x0" {
+				return p.pid
+			}
+		}
+	}
+	return 0
+}
+
+// pipesOf are the pipes that a process has open, of either end.
+func pipesOf(pid int) map[string]bool {
+	pipes := map[string]bool{}
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd/"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if to, err := os.Readlink(dir + e.Name()); err == nil && strings.HasPrefix(to, "pipe:") {
+			pipes[to] = true
+		}
+	}
+	return pipes
 }

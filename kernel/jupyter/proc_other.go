@@ -47,7 +47,7 @@ func bury(int, int) {}
 
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// cellEnded and holders cannot be known without /proc.
+// cellEnded, holders and reader cannot be known without /proc.
 func cellEnded(int) bool { return false }
 
 type process struct {
@@ -56,3 +56,5 @@ type process struct {
 }
 
 func holders(int, int) []process { return nil }
+
+func reader(int) int { return 0 }

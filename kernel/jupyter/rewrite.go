@@ -17,14 +17,36 @@ import (
 // resultEnv names the file that a cell writes its result to.
 const resultEnv = "FTLAB_RESULT"
 
-// show begins the call that writes the value of the last expression: pairs of a
-// media type and a text, each ended by a zero byte. It is one line, so that lines stay
-// where they are, and one expression, so that gonb keeps nothing of it for later cells.
-const show = `func(vs ...any){s:="";for i,v:=range vs{if i>0{s+=" "};s+=fmt.Sprintf("%+v",v)};` +
-	`if len(s)>1<<16{s=s[:1<<16]+"..."};s="text/plain\x00"+s+"\x00";if len(vs)==1{` +
-	`if x,ok:=vs[0].(interface{HTML()string});ok{s+="text/html\x00"+x.HTML()+"\x00"};` +
-	`if x,ok:=vs[0].(interface{SVG()string});ok{s+="image/svg+xml\x00"+x.SVG()+"\x00"}};` +
-	`os.WriteFile(os.Getenv("` + resultEnv + `"),[]byte(s),0o600)}(`
+// show is the function that writes the value of the last expression: pairs of a media
+// type and a text, each ended by a zero byte. It stands outside of main, where a variable
+// of the cell cannot hide a package. A value says itself what it looks like, by methods
+// Text, HTML and SVG, with or without an error; a slice of structs is a table.
+const show = `func ftlabShow(vs ...any) {
+s := ""
+put := func(kind, text string) { s += kind + "\x00" + strings.ReplaceAll(text, "\x00", "\ufffd") + "\x00" }
+text := ""
+for i, v := range vs { if i > 0 { text += " " }; text += fmt.Sprintf("%+v", v) }
+if len(vs) == 1 && vs[0] != nil {
+if x, ok := vs[0].(interface{ Text() string }); ok { text = x.Text() }
+if x, ok := vs[0].(interface{ HTML() string }); ok { put("text/html", x.HTML()) }
+if x, ok := vs[0].(interface{ HTML() (string, error) }); ok { if h, err := x.HTML(); err == nil { put("text/html", h) } else { text += "\n" + err.Error() } }
+if x, ok := vs[0].(interface{ SVG() string }); ok { put("image/svg+xml", x.SVG()) }
+if x, ok := vs[0].(interface{ SVG() (string, error) }); ok { if g, err := x.SVG(); err == nil { put("image/svg+xml", g) } else { text += "\n" + err.Error() } }
+if r := reflect.ValueOf(vs[0]); s == "" && r.Kind() == reflect.Slice && r.Len() > 0 {
+e, at := r.Type().Elem(), func(i int) reflect.Value { return reflect.Indirect(r.Index(i)) }
+if _, plain := r.Index(0).Interface().(fmt.Stringer); e.Kind() == reflect.Pointer { e = e.Elem() } else if plain { e = reflect.TypeOf(0) }
+if e.Kind() == reflect.Struct && len(reflect.VisibleFields(e)) > 0 {
+h, n := "<table><tr>", 0
+for i := range e.NumField() { if f := e.Field(i); f.IsExported() { n++; h += "<th>" + html.EscapeString(f.Name) + "</th>" } }
+h += "</tr>"
+for i := range min(r.Len(), 50) { h += "<tr>"; for j := range e.NumField() { if e.Field(j).IsExported() { h += "<td>"; if at(i).IsValid() { h += html.EscapeString(fmt.Sprintf("%v", at(i).Field(j).Interface())) }; h += "</td>" } }; h += "</tr>" }
+h += "</table>"
+if r.Len() > 50 { h += fmt.Sprintf("<p>%d more rows</p>", r.Len()-50) }
+if n > 0 { put("text/html", h) } } } }
+if len(text) > 1<<16 { text = text[:1<<16] + "..." }
+put("text/plain", text)
+os.WriteFile(os.Getenv("` + resultEnv + `"), []byte(s), 0o600)
+}`
 
 // Program is a cell as gonb takes it.
 type Program struct {
@@ -68,8 +90,8 @@ func Rewrite(code string) Program {
 	return p
 }
 
-// compose puts magic first, then declarations, then main. The lines are the same with
-// and without a result.
+// compose puts magic first, then declarations, then main, then show if it is used. The
+// lines before that are the same with and without a result.
 func (c *cell) compose(code string, showLast bool) (string, []int) {
 	var out strings.Builder
 	var lines []int
@@ -102,7 +124,7 @@ func (c *cell) compose(code string, showLast bool) (string, []int) {
 			text = strings.TrimPrefix(c.text[it.start:last.start], ";") + "_ = " + c.text[last.start:last.end]
 		}
 		if i == len(body)-1 && showLast {
-			text = strings.TrimPrefix(c.text[it.start:last.start], ";") + show + c.text[last.start:last.end] + ")"
+			text = strings.TrimPrefix(c.text[it.start:last.start], ";") + "ftlabShow(" + c.text[last.start:last.end] + ")"
 		}
 		if i == 0 {
 			text = opening + text
@@ -112,6 +134,11 @@ func (c *cell) compose(code string, showLast bool) (string, []int) {
 			text += strings.TrimRight(strings.TrimPrefix(rest, ";"), "\n") + "\n}"
 		}
 		add(text, lineAt(it.start))
+	}
+	if showLast { // last: imports must come first
+		for line := range strings.Lines(show) {
+			add(strings.TrimSuffix(line, "\n"), 0)
+		}
 	}
 	return strings.TrimSuffix(out.String(), "\n"), lines
 }
