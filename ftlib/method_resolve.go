@@ -80,6 +80,23 @@ func (m *Method) resolve() {
 	}
 }
 
+// batch writes in how the answers of a rollout become optimizer steps.
+func (m Method) batch(b *Batch) {
+	switch {
+	case m.GRPO != nil:
+		zero(&b.Size, m.GRPO.Generations)
+	case m.RLOO != nil:
+		zero(&b.Size, max(8, m.RLOO.Generations)/m.RLOO.Generations*m.RLOO.Generations)
+	case m.PPO != nil:
+		mini := m.PPO.Prompts / m.PPO.MiniBatches
+		if b.Size == 0 {
+			for b.Size = min(16, mini); mini%b.Size != 0; b.Size-- {
+			}
+		}
+		zero(&b.Accumulate, max(1, mini/b.Size))
+	}
+}
+
 func (r *Rollout) resolve() {
 	zero(&r.MaxLength, 128)
 	zero(&r.Temperature, 1)

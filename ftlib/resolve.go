@@ -50,6 +50,7 @@ func (r Run) resolve(now time.Time) Run {
 	}
 	zero(&o.Epsilon, 1e-8)
 	zero(&o.MaxGradNorm, 1)
+	r.Method.batch(&r.Batch)
 	zero(&r.Batch.Size, 4)
 	zero(&r.Batch.Accumulate, 1)
 	if r.Batch.MaxSteps == 0 {

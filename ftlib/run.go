@@ -46,6 +46,8 @@ type Data struct {
 	Columns    map[string]string `json:"columns,omitempty" yaml:"columns,omitempty"`                   // field -> column, where recognition must be overridden
 	Template   string            `json:"chat_template,omitempty" yaml:"chat_template,omitempty"`       // a built-in name or a file; zero: the tokenizer's own
 	System     string            `json:"system,omitempty" yaml:"system,omitempty"`                     // system message put before conversations without one; zero: none
+	Prompt     string            `json:"prompt_format,omitempty" yaml:"prompt_format,omitempty"`       // how problems and plain prompts are written, with {prompt} in it; zero: the chat template, or as they stand
+	Answer     string            `json:"answer_format,omitempty" yaml:"answer_format,omitempty"`       // how worked solutions are written, with {rationale} and {answer} in it; zero: the rationale, then "#### " and the answer
 	TrainOn    string            `json:"train_on,omitempty" yaml:"train_on,omitempty"`                 // "assistant", "completion", "all", "last"; zero: assistant turns or completions, all of plain text
 	MaxLength  int               `json:"max_length,omitempty" yaml:"max_length,omitempty"`             // tokens a row; zero: 1024 or the model's limit, if lower
 	Packing    bool              `json:"packing,omitempty" yaml:"packing,omitempty"`                   // several rows to a sequence, each seeing only itself

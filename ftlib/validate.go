@@ -39,6 +39,12 @@ func (r Run) Validate() error {
 		c.errorf("data.validation_split", "data.validation names the validation rows already; set one of the two")
 	}
 	c.oneOf("data.train_on", r.Data.TrainOn, "assistant", "completion", "all", "last")
+	if f := r.Data.Prompt; f != "" && strings.Count(f, "{prompt}") != 1 {
+		c.errorf("data.prompt_format", "%q has to hold {prompt} once", f)
+	}
+	if f := r.Data.Answer; f != "" && (!strings.Contains(f, "{rationale}") || !strings.Contains(f, "{answer}")) {
+		c.errorf("data.answer_format", "%q has to hold {rationale} and {answer}", f)
+	}
 	c.atLeast("data.limit", r.Data.Limit, 0)
 	c.atLeast("data.max_length", r.Data.MaxLength, 0)
 	if r.Data.MaxLength == 1 {

@@ -226,3 +226,49 @@ func prepare(tok Tokenizer, r Record, tmpl *chat.Template, so SpanOptions, eo En
 	}
 	return spans, eo, err
 }
+
+// EncodePrompt gives the tokens that a model is asked with, as training writes what stands
+// before an answer: BOS, the template's header of the answer, or what Prompt says. A record
+// without a prompt is a *Refusal.
+func EncodePrompt(tok Tokenizer, r Record, tmpl *chat.Template, so SpanOptions, eo EncodeOptions) (ids []int32, text string, err error) {
+	answer := Content{Text: "x"} // stands for the answer, before which the prompt ends
+	switch r.Kind {
+	case KindText:
+		return nil, "", &Refusal{r.File, r.Num, NothingTrained, "plain text asks nothing", "give rows with prompts"}
+	case KindPrompt, KindUnpaired, KindRanking, KindPreference:
+		r.Kind, r.Completion = KindCompletion, answer
+		if r.Prompt.Messages != nil {
+			r.Completion = Content{Messages: []chat.Message{{Role: "assistant", Content: "x"}}}
+		}
+	case KindReasoning:
+		r.Rationale, r.Answer = "x", ""
+		so.Answer = ""
+	case KindSteps:
+		r.Steps = []Step{{Text: "x"}}
+		r.Answer, so.Answer = "", ""
+	case KindCode:
+		r.Rationale, r.Code = "", "x"
+	}
+	so.TrainOn = ""
+	if r.Kind == KindChat {
+		so.TrainOn = chat.TrainLast
+	}
+	spans, eo, err := prepare(tok, r, tmpl, so, eo)
+	if err != nil {
+		return nil, "", err
+	}
+	from := 0
+	for i, s := range spans {
+		if s.Train {
+			from = i
+		}
+	}
+	for from > 0 && spans[from-1].Train {
+		from--
+	}
+	ex, text, _ := encode(tok, spans[:from], eo)
+	if n := len(ex.IDs); n > 0 && ex.IDs[n-1] == tok.Special().EOS && tok.Special().EOS >= 0 && !strings.HasSuffix(text, EOSText(tok)) {
+		ex.IDs = ex.IDs[:n-1] // put behind every text by the tokenizer: the answer is still to come
+	}
+	return ex.IDs, text, nil
+}

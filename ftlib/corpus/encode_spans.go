@@ -12,6 +12,8 @@ type SpanOptions struct {
 	EOS        string         // written after a plain text or completion; zero: the template's, else none
 	System     string         // system message of conversations that have none; zero: none
 	Chat       bool           // plain prompts and completions become turns of the template
+	Prompt     string         // how problems and plain prompts are written, with {prompt} in it; they do not go through the template then; zero: see Spans
+	Answer     string         // how a worked solution is written, with {rationale} and {answer}; zero: the rationale, AnswerMark, the answer
 	AnswerMark string         // between rationale and answer; zero: "\n#### "
 	Tools      []any          // given to the template
 	Extra      map[string]any // further variables of the template
@@ -71,7 +73,7 @@ func Spans(r Record, tmpl *chat.Template, o SpanOptions) ([]chat.Span, error) {
 		}
 		return pairSpans(r, tmpl, r.Prompt, Content{Text: best.Text}, o)
 	case KindReasoning:
-		return taskSpans(r, tmpl, worked(r.Rationale, r.Answer, o.mark()), o)
+		return taskSpans(r, tmpl, o.worked(r.Rationale, r.Answer), o)
 	case KindCode:
 		answer := r.Code
 		if r.Rationale != "" {
@@ -83,7 +85,7 @@ func Spans(r Record, tmpl *chat.Template, o SpanOptions) ([]chat.Span, error) {
 		for i, s := range r.Steps {
 			lines[i] = s.Text
 		}
-		return taskSpans(r, tmpl, worked(strings.Join(lines, "\n"), r.Answer, o.mark()), o)
+		return taskSpans(r, tmpl, o.worked(strings.Join(lines, "\n"), r.Answer), o)
 	}
 	return nil, &Refusal{r.File, r.Num, NothingTrained, "a row of kind " + string(r.Kind) + " holds no text to learn", "use a method that generates, or another file"}
 }
@@ -100,6 +102,14 @@ func PairSpans(r Record, tmpl *chat.Template, o SpanOptions) (chosen, rejected [
 	return chosen, rejected, err
 }
 
+// written is a plain prompt in the form that Prompt gives it.
+func (o SpanOptions) written(prompt string) string {
+	if o.Prompt == "" {
+		return prompt
+	}
+	return strings.ReplaceAll(o.Prompt, "{prompt}", prompt)
+}
+
 // rendered says whether a record goes through the template, which then writes BOS.
 func rendered(r Record, tmpl *chat.Template, o SpanOptions) bool {
 	switch r.Kind {
@@ -108,9 +118,20 @@ func rendered(r Record, tmpl *chat.Template, o SpanOptions) bool {
 	case KindChat:
 		return true
 	case KindReasoning, KindCode, KindSteps:
-		return tmpl != nil
+		return tmpl != nil && o.Prompt == ""
+	}
+	if o.Prompt != "" && r.Prompt.Messages == nil {
+		return false
 	}
 	return r.Prompt.Messages != nil || r.Completion.Messages != nil || r.Chosen.Messages != nil || o.Chat && tmpl != nil
+}
+
+// worked is a solution with its answer.
+func (o SpanOptions) worked(rationale, answer string) string {
+	if o.Answer != "" {
+		return strings.NewReplacer("{rationale}", strings.TrimSpace(rationale), "{answer}", answer).Replace(o.Answer)
+	}
+	return worked(rationale, answer, o.mark())
 }
 
 func worked(rationale, answer, mark string) string {
@@ -134,6 +155,9 @@ func ended(spans []chat.Span, eos string) []chat.Span {
 
 // taskSpans writes a problem and its solution.
 func taskSpans(r Record, tmpl *chat.Template, answer string, o SpanOptions) ([]chat.Span, error) {
+	if o.Prompt != "" {
+		return pairSpans(r, nil, Content{Text: r.Problem}, Content{Text: answer}, o)
+	}
 	if tmpl != nil {
 		o.Chat = true
 		return pairSpans(r, tmpl, Content{Text: r.Problem}, Content{Text: answer}, o)
@@ -143,6 +167,9 @@ func taskSpans(r Record, tmpl *chat.Template, answer string, o SpanOptions) ([]c
 
 // pairSpans writes a prompt and what follows it.
 func pairSpans(r Record, tmpl *chat.Template, prompt, answer Content, o SpanOptions) ([]chat.Span, error) {
+	if prompt.Messages == nil && o.Prompt != "" {
+		prompt.Text, tmpl = o.written(prompt.Text), nil
+	}
 	if prompt.Messages == nil && answer.Messages == nil && !(o.Chat && tmpl != nil) {
 		train := o.TrainOn != chat.TrainNone
 		spans := []chat.Span{{Text: prompt.Text, Role: "user", Train: o.TrainOn == chat.TrainAll}}

@@ -14,6 +14,8 @@ type Group struct {
 	Margin *float64  // by how much chosen is better; nil: not known
 	Good   bool      // of a single answer
 
+	Record *Record // of prompts that answers are sampled to; nil else
+
 	Ends   []int     // of steps: the last token of each
 	Labels []float64 // of steps: 1 right, 0 wrong, or a probability
 
@@ -28,6 +30,7 @@ const (
 	PairShape     Shape = "pairs"    // preferences; of a ranking every pair that differs in rank
 	RankingShape  Shape = "rankings" // rankings; a preference is a ranking of two
 	UnpairedShape Shape = "unpaired" // single answers that are good or bad; a preference is one of each
+	PromptShape   Shape = "prompts"  // what answers are sampled to, of any row that has a prompt
 	StepShape     Shape = "steps"    // worked solutions with a label for each step
 )
 
@@ -43,6 +46,14 @@ type GroupOptions struct {
 func EncodeGroups(tok Tokenizer, r Record, tmpl *chat.Template, shape Shape, o GroupOptions) ([]Group, error) {
 	e := groupEncoder{tok, r, tmpl, o}
 	switch {
+	case shape == PromptShape:
+		o.Encode.File, o.Encode.Num = r.File, r.Num
+		ids, text, err := EncodePrompt(tok, r, tmpl, o.Spans, o.Encode)
+		if n := len(ids); err == nil && o.Encode.MaxLength > 0 && n > o.Encode.MaxLength {
+			err = refuse(o.Encode, LabelsCut, "a prompt of %d tokens: more than %d leave no room for an answer", n, o.Encode.MaxLength)
+		}
+		r.Text = text
+		return []Group{{Seqs: []Example{{IDs: ids, Train: make([]bool, len(ids)), File: r.File, Num: r.Num}}, Record: &r, File: r.File, Num: r.Num}}, err
 	case shape == StepShape && r.Kind == KindSteps:
 		g, err := e.steps()
 		return []Group{g}, err
@@ -157,7 +168,7 @@ func (e groupEncoder) steps() (Group, error) {
 	}
 	o := e.o.Encode
 	o.File, o.Num = e.r.File, e.r.Num
-	ex, ends, err := EncodeSteps(e.tok, e.r.Problem, texts, e.o.Steps, o)
+	ex, ends, err := EncodeSteps(e.tok, e.o.Spans.written(e.r.Problem), texts, e.o.Steps, o)
 	g := e.group(ex)
 	g.Ends, g.Labels = ends, labels[len(labels)-len(ends):]
 	if !e.o.Steps.LastOnly {

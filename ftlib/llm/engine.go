@@ -74,6 +74,9 @@ func NewEngine(m *Model, o EngineOptions) (*Engine, error) {
 // Model is the model that the engine works on.
 func (e *Engine) Model() *Model { return e.m }
 
+// Adapter is the one that was switched on when the engine was made; nil: the base alone.
+func (e *Engine) Adapter() *Adapter { return e.adapter }
+
 // Trainable are the names of the trained weights, sorted.
 func (e *Engine) Trainable() []string { return sortedKeys(e.train) }
 

@@ -27,6 +27,8 @@ type Data struct {
 	Groups     []corpus.Group   // instead of Examples, of methods that compare sequences; those for validation come last
 	Warnings   []string         // what was noticed and is no reason to refuse
 
+	trained int // of Groups, where the stepper deals them out
+
 	Mapping   corpus.Mapping // what the rows were recognised as
 	Files     []string
 	Audit     corpus.Audit // of the training rows
@@ -73,13 +75,18 @@ type opener struct {
 	tok       *token.Tokenizer
 	tmpl      *chat.Template
 	maxLength int
-	method    groupMethod // nil: every sequence for itself
+	method    groupMethod   // nil: every sequence for itself
+	sampled   ftlib.Rollout // of methods that answer prompts
+	online    bool
 }
 
 // openData reads, splits and encodes the rows of a resolved run. The tokenizer and the
 // chat template are those in dir.
 func openData(run ftlib.Run, dir string) (*Data, error) {
 	o := &opener{run: run, method: groupMethodOf(run)}
+	if m, roll := onlineMethodOf(run); m != nil {
+		o.sampled, o.online = roll, true
+	}
 	d := &Data{}
 	var err error
 	if o.tok, err = token.Load(dir); err != nil {
@@ -175,6 +182,17 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 func (d *Data) deal(run ftlib.Run, groups, held []corpus.Group, o *opener) error {
 	options := corpus.BatchOptions{
 		Size: run.Batch.Size, MaxLength: o.maxLength, Packing: run.Data.Packing, Seed: uint64(run.Seed), NoShuffle: run.Batch.NoShuffle,
+	}
+	if o.online { // the stepper deals them out, with answers
+		d.Groups, d.trained = append(groups[:len(groups):len(groups)], held...), len(groups)
+		for from := len(groups); from < len(d.Groups); from += 32 {
+			b := &corpus.Batch{}
+			for i := from; i < min(from+32, len(d.Groups)); i++ {
+				b.Rows = append(b.Rows, i)
+			}
+			d.Validation = append(d.Validation, b)
+		}
+		return nil
 	}
 	if o.method == nil {
 		d.Examples = firsts(groups)
@@ -335,9 +353,16 @@ func (o *opener) encode(records []corpus.Record, bad []error, audit *corpus.Audi
 func (o *opener) one(rec corpus.Record) ([]corpus.Group, error) {
 	spans := corpus.SpanOptions{
 		TrainOn: chat.Policy(o.run.Data.TrainOn), EOS: corpus.EOSText(o.tok), System: o.run.Data.System,
-		Chat: o.run.Data.Template != "", // a named template is meant for plain prompts too
+		Chat:   o.run.Data.Template != "", // a named template is meant for plain prompts too
+		Prompt: o.run.Data.Prompt, Answer: o.run.Data.Answer,
 	}
 	limit := corpus.EncodeOptions{MaxLength: o.maxLength}
+	if o.online {
+		if limit.MaxLength = positions(o.run.Model.Path, o.tok) - o.sampled.MaxLength; limit.MaxLength <= 0 {
+			limit.MaxLength = o.maxLength
+		}
+		return corpus.EncodeGroups(o.tok, rec, o.tmpl, corpus.PromptShape, corpus.GroupOptions{Spans: spans, Encode: limit})
+	}
 	if o.method != nil {
 		g := corpus.GroupOptions{Spans: spans, Encode: limit}
 		if p := o.run.Method.PRM; p != nil {

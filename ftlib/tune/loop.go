@@ -88,6 +88,9 @@ var ErrNotFinite = errors.New("not a finite number")
 // in, saves and returns with status interrupted and no error.
 func (l *Loop) Train(ctx context.Context) (res Result, err error) {
 	l.init()
+	if s, ok := l.Stepper.(interface{ setContext(context.Context) }); ok {
+		s.setContext(ctx)
+	}
 	started := l.now()
 	defer func() {
 		l.result.Seconds = l.now().Sub(started).Seconds()
@@ -119,6 +122,9 @@ func (l *Loop) Train(ctx context.Context) (res Result, err error) {
 			break
 		}
 		if err := l.step(); err != nil {
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				break // while a rollout was being written: the step has not begun
+			}
 			return l.result, l.fail(err)
 		}
 		if err := l.afterStep(); err != nil {
@@ -183,9 +189,6 @@ func (l *Loop) step() error {
 	if !finite(norm) {
 		return l.notFinite(step, "the gradient norm", norm, batches)
 	}
-	if l.state.Cursor, err = l.Batches.Cursor(); err != nil {
-		return err
-	}
 	loss := sums.Loss / trained
 	l.state.Step, l.state.Seen = step, l.state.Seen+seen
 	l.state.Watch.train(sums.Loss, trained)
@@ -236,6 +239,16 @@ func (l *Loop) hyper(step int, lr float64) Hyper {
 // afterStep validates and saves where the plan says so.
 func (l *Loop) afterStep() error {
 	step, due := l.state.Step, false
+	if s, ok := l.Stepper.(interface{ stopped() string }); ok && s.stopped() != "" {
+		l.state.Stopped = s.stopped()
+	}
+	if s, ok := l.Stepper.(interface{ warnings() []string }); ok {
+		for _, w := range s.warnings() {
+			if err := l.warn(w); err != nil {
+				return err
+			}
+		}
+	}
 	if l.plan.EvalEvery > 0 && (step%l.plan.EvalEvery == 0 || step == l.plan.Steps) {
 		better, err := l.validate()
 		if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // openParts opens the model and the data of a resolved run, both at once.
-func openParts(run ftlib.Run, g *given) (*parts, error) {
+func openParts(run ftlib.Run, g *given, rewards map[string]RewardFunc) (*parts, error) {
 	if _, err := llm.Resolve(run.Model.Path); err != nil {
 		return nil, fmt.Errorf("tune: model.path: %w", err)
 	}
@@ -29,7 +29,7 @@ func openParts(run ftlib.Run, g *given) (*parts, error) {
 	p := &parts{}
 	var stepErr, dataErr, hashErr error
 	var wait sync.WaitGroup
-	wait.Go(func() { p.Stepper, p.Backend, stepErr = newStepper(run, g) })
+	wait.Go(func() { p.Stepper, p.Backend, stepErr = newStepper(run, g, rewards) })
 	wait.Go(func() {
 		if p.Data, dataErr = openData(run, dir); dataErr == nil {
 			p.Inputs, hashErr = hashInputs(run.Model.Path, run.Model.Adapter, run.Data.Template, p.Data.Files)
@@ -57,7 +57,10 @@ func present(key, path, what string) error {
 }
 
 // newStepper makes the model, its method and its optimizer.
-var newStepper = func(run ftlib.Run, g *given) (Stepper, string, error) {
+var newStepper = func(run ftlib.Run, g *given, rewards map[string]RewardFunc) (Stepper, string, error) {
+	if m, _ := onlineMethodOf(run); m != nil {
+		return openOnline(run, g, rewards)
+	}
 	if groupMethodOf(run) != nil {
 		return openGrouped(run, g)
 	}

@@ -30,6 +30,10 @@ type Options struct {
 	// under the run's name (see package lab), also when the run was interrupted.
 	Model *llm.Model
 
+	// Rewards are judges of answers in Go, by the name that a reward's kind has in the
+	// specification, for methods that sample.
+	Rewards map[string]RewardFunc
+
 	open func(ftlib.Run) (*parts, error) // of tests
 }
 
@@ -152,7 +156,7 @@ func (o Options) parts(run ftlib.Run, g *given) (*parts, error) {
 	if o.open != nil {
 		return o.open(run)
 	}
-	return openParts(run, g)
+	return openParts(run, g, o.Rewards)
 }
 
 // loop makes the loop of a run and writes into the specification what only now is

@@ -27,6 +27,9 @@ func (l *Loop) save() error {
 	if err != nil {
 		return fmt.Errorf("tune: reading the state after step %d: %w", l.state.Step, err)
 	}
+	if l.state.Cursor, err = l.Batches.Cursor(); err != nil {
+		return err
+	}
 	// Files that are equal when states are equal.
 	slices.SortFunc(state.Tensors, func(a, b safetensors.Tensor) int { return strings.Compare(a.Name, b.Name) })
 	loop, err := json.Marshal(l.state)

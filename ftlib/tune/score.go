@@ -20,7 +20,7 @@ func Score(ctx context.Context, run ftlib.Run) (eval.Score, []string, error) {
 	if err := run.Validate(); err != nil {
 		return eval.Score{}, nil, err
 	}
-	p, err := openParts(run, nil)
+	p, err := openParts(run, nil, nil)
 	if err != nil {
 		return eval.Score{}, nil, err
 	}

@@ -176,19 +176,25 @@ func (s *trainer) Apply(h Hyper) (float64, error) {
 		return 0, err
 	}
 	norm := math.Sqrt(squares)
-	if !finite(norm) { // the weights stay as they were: the loop ends the run
+	return norm, s.update(h, norm)
+}
+
+// update takes an optimizer step with gradients whose norm, which they are clipped by, is
+// known. Where it is not finite the weights stay as they were: the loop ends the run.
+func (s *trainer) update(h Hyper, norm float64) error {
+	if !finite(norm) {
 		s.Engine.ClearGrads()
-		return norm, nil
+		return nil
 	}
 	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, MaxGradNorm: h.MaxGradNorm, Step: int(s.before) + h.Step}
 	for _, names := range s.groups {
 		if err := s.opt.Step(s.Engine, names, o, norm, decays); err != nil {
-			return norm, err
+			return err
 		}
 	}
 	s.Engine.ClearGrads()
 	s.step, s.micro = int64(h.Step), 0
-	return norm, nil
+	return nil
 }
 
 const (
