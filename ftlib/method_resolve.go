@@ -1,5 +1,7 @@
 package ftlib
 
+import "math"
+
 // resolve writes the documented defaults of the method in.
 func (m *Method) resolve() {
 	if s := m.SFT; s != nil {
@@ -94,7 +96,29 @@ func (m Method) batch(b *Batch) {
 			}
 		}
 		zero(&b.Accumulate, max(1, mini/b.Size))
+	case m.STaR != nil && m.STaR.Schedule != "epochs":
+		zero(&b.Size, 8)
+		if b.MaxSteps == 0 && b.Epochs == 0 {
+			for round := range m.STaR.Rounds {
+				b.MaxSteps += m.STaR.Steps(round+1, 0, 1)
+			}
+		}
 	}
+}
+
+// Steps is the number of optimizer steps of a round, from 1, that keeps n rows with size rows
+// to a step: the schedules of the paper's code.
+func (s STaR) Steps(round, n, size int) int {
+	steps := s.StartSteps
+	switch s.Schedule {
+	case "exponential":
+		steps = int(float64(s.StartSteps) * math.Pow(s.GrowSteps, float64(round-1)))
+	case "steady":
+		steps = s.StartSteps + s.AddSteps*(round-1)
+	case "epochs":
+		steps = int(float64(n) * (1 + s.AddEpochs*float64(round-1)) / float64(size))
+	}
+	return max(1, steps)
 }
 
 func (r *Rollout) resolve() {

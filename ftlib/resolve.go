@@ -41,6 +41,9 @@ func (r Run) resolve(now time.Time) Run {
 	}
 	o := &r.Optim
 	zero(&o.LearningRate, r.Method.learningRate(r.LoRA != nil || r.Model.Adapter != ""))
+	if r.Method.STaR != nil {
+		zero(&o.Schedule, "constant") // every round begins anew
+	}
 	zero(&o.Schedule, "linear")
 	if o.Beta1 == nil {
 		o.Beta1 = ptr(0.9)

@@ -34,6 +34,7 @@ type Data struct {
 	Held      int          // rows evaluated on
 	Tokenizer *token.Tokenizer
 	Template  *chat.Template // nil: none
+	encoder   *opener        // makes further prompts as the data's were made
 	foreign   bool           // the template is not the tokenizer's own: checkpoints carry it
 	MaxLength int
 }
@@ -174,6 +175,7 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%s rows are cut: %s", what, a))
 		}
 	}
+	d.encoder = o
 	return d, d.deal(run, groups, heldGroups, o)
 }
 

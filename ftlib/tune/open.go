@@ -58,6 +58,9 @@ func present(key, path, what string) error {
 
 // newStepper makes the model, its method and its optimizer.
 var newStepper = func(run ftlib.Run, g *given, rewards map[string]RewardFunc) (Stepper, string, error) {
+	if run.Method.STaR != nil {
+		return openSTaR(run, g, rewards)
+	}
 	if m, _ := onlineMethodOf(run); m != nil {
 		return openOnline(run, g, rewards)
 	}

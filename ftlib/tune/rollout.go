@@ -104,6 +104,8 @@ func onlineMethodOf(run ftlib.Run) (onlineMethod, ftlib.Rollout) {
 		return &rlooMethod{spec: *m.RLOO}, m.RLOO.Rollout
 	case m.PPO != nil:
 		return &ppoMethod{spec: *m.PPO}, m.PPO.Rollout
+	case m.STaR != nil:
+		return &starMethod{spec: *m.STaR}, m.STaR.Rollout
 	}
 	return nil, ftlib.Rollout{}
 }
