@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"sync"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"ftlab/ftlib/verify"
 )
@@ -19,8 +19,9 @@ func init() { commands = append(commands, verifyCmd) }
 
 func verifyCmd() *cobra.Command {
 	var kind, in, out string
+	var code codeFlags
 	cmd := &cobra.Command{
-		Use:   "verify --kind gsm8k|math|numeric --in ROWS.jsonl [--out OUT.jsonl]",
+		Use:   "verify --kind gsm8k|math|numeric|code --in ROWS.jsonl [--out OUT.jsonl]",
 		Short: "Say which solutions come to the right answer",
 		Long: `Every line of ROWS.jsonl holds a reference and a solution:
 
@@ -40,28 +41,44 @@ is"; without any of these it is the last mathematics or the last number.
             roots, sets, intervals, matrices, equations, texts, choices
   numeric   any expression with a value, within a relative tolerance of 1e-6
 
+  code      a program in Python or Go, run in a sandbox against tests:
+
+  {"response": "def add(a, b): return a + b", "tests": "assert add(1, 2) == 3"}
+  {"response": "print(input())", "tests": [{"stdin": "a", "stdout": "a"}]}
+  {"response": "...", "tests": "func TestAdd(t *testing.T) ...", "language": "go"}
+
+The program is the last fenced block of the response, or all of it. "prompt" stands in
+front of it where it does not define "entry_point"; with an entry point the tests end in
+check(ENTRY_POINT), as HumanEval's do. The output says why a program fails: "reason" is
+compile, wrong output, exit, signal, timeout, memory, file size, output or processes,
+and "detail" says it in words. Without namespaces nothing is run, unless --unsafe.
+
 A line that is not understood is an error that names it, and nothing is written.`,
 		Example: `  ft verify --kind gsm8k --in rows.jsonl --out out.jsonl
   ft verify --kind math --in - < rows.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			k, err := verify.ParseKind(kind)
-			if err != nil {
-				return usageErrorf("--kind: %w", err)
+			var k verify.Kind
+			var err error
+			if kind != "code" {
+				if k, err = verify.ParseKind(kind); err != nil {
+					return usageErrorf("--kind: %w, or code", err)
+				}
 			}
 			r, name, closeIn, err := openIn(cmd, in)
 			if err != nil {
 				return err
 			}
 			defer closeIn()
-			rows, err := readVerifyRows(r, name)
+			var lines [][]byte
+			if kind == "code" {
+				lines, err = code.lines(cmd.Context(), r, name)
+			} else {
+				lines, err = verifyLines(k, r, name)
+			}
 			if err != nil {
 				return err
 			}
-			lines := verifyRows(rows, func(row verifyRow) any {
-				v := verify.Check(k, row.Answer, row.Response)
-				return verified{Correct: v.Correct, Extracted: orNull(v.Extracted, v.Found)}
-			})
 			w, finish, err := openOut(cmd, out)
 			if err != nil {
 				return err
@@ -71,9 +88,12 @@ A line that is not understood is an error that names it, and nothing is written.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&kind, "kind", "", "how answers are found and compared: gsm8k, math or numeric")
+	f.StringVar(&kind, "kind", "", "how answers are found and compared: gsm8k, math or numeric, or code")
 	f.StringVar(&in, "in", "", `the rows, a JSON Lines file ("-": standard input)`)
 	f.StringVar(&out, "out", "-", `the verdicts ("-": standard output)`)
+	f.DurationVar(&code.wall, "time", 0, "code: wall-clock time of a program (default 10s)")
+	f.IntVar(&code.mib, "memory", 0, "code: memory of a program in MiB (default 512)")
+	f.BoolVar(&code.unsafe, "unsafe", false, "code: run without a sandbox where none can be had")
 	for _, name := range []string{"kind", "in"} {
 		cmd.MarkFlagRequired(name)
 	}
@@ -98,31 +118,39 @@ func orNull(s string, ok bool) *string {
 	return &s
 }
 
-// readVerifyRows reads all lines; an error names the first that is wrong. Blank lines
-// at the end are none.
-func readVerifyRows(r io.Reader, name string) ([]verifyRow, error) {
+func verifyLines(kind verify.Kind, r io.Reader, name string) ([][]byte, error) {
+	rows, err := readRows(r, name, parseVerifyRow)
+	if err != nil {
+		return nil, err
+	}
+	return judgeRows(rows, func(row verifyRow) (any, error) {
+		v := verify.Check(kind, row.Answer, row.Response)
+		return verified{Correct: v.Correct, Extracted: orNull(v.Extracted, v.Found)}, nil
+	})
+}
+
+// readRows reads all lines; an error names the first that is wrong. Blank lines at the
+// end are none.
+func readRows[T any](r io.Reader, name string, parse func([]byte) (T, error)) ([]T, error) {
 	in := bufio.NewReader(r)
-	var rows []verifyRow
+	var rows []T
 	blank := 0
 	for n := 1; ; n++ {
 		line, err := in.ReadBytes('\n')
 		if err != nil && err != io.EOF {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		switch trimmed := bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\ufeff"))); {
-		case len(trimmed) == 0 && err == io.EOF:
-			return rows, nil
-		case len(trimmed) == 0:
-			blank = n
-		default:
+		if line = bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\ufeff"))); len(line) > 0 {
 			if blank > 0 {
 				return nil, usageErrorf("%s line %d: empty; every line is one row", name, blank)
 			}
-			row, bad := parseVerifyRow(trimmed)
+			row, bad := parse(line)
 			if bad != nil {
 				return nil, usageErrorf("%s line %d: %w", name, n, bad)
 			}
 			rows = append(rows, row)
+		} else if err == nil && blank == 0 {
+			blank = n
 		}
 		if err == io.EOF {
 			return rows, nil
@@ -159,28 +187,25 @@ func textOf(raw map[string]json.RawMessage, field string, number bool) (string, 
 	return "", errors.New(`"` + field + `" is not a text`)
 }
 
-// verifyRows judges all rows, on all cores, and keeps their order.
-func verifyRows(rows []verifyRow, judge func(verifyRow) any) [][]byte {
+// judgeRows judges all rows, on all cores, and keeps their order. It ends at the first
+// error.
+func judgeRows[T any](rows []T, judge func(T) (any, error)) ([][]byte, error) {
 	lines := make([][]byte, len(rows))
-	var wait sync.WaitGroup
-	work := make(chan int)
-	for range min(runtime.GOMAXPROCS(0), len(rows)) {
-		wait.Go(func() {
-			for i := range work {
-				var b bytes.Buffer
-				enc := json.NewEncoder(&b)
-				enc.SetEscapeHTML(false)
-				if err := enc.Encode(judge(rows[i])); err != nil {
-					panic(err) // a verdict is plain data
-				}
-				lines[i] = b.Bytes()
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, row := range rows {
+		group.Go(func() error {
+			v, err := judge(row)
+			if err != nil {
+				return err
 			}
+			var b bytes.Buffer
+			enc := json.NewEncoder(&b)
+			enc.SetEscapeHTML(false)
+			err = enc.Encode(v)
+			lines[i] = b.Bytes()
+			return err
 		})
 	}
-	for i := range rows {
-		work <- i
-	}
-	close(work)
-	wait.Wait()
-	return lines
+	return lines, group.Wait()
 }

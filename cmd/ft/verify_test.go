@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ftlab/ftlib/sandbox"
 )
 
 func TestVerify(t *testing.T) {
@@ -69,6 +71,44 @@ func TestVerifyUsage(t *testing.T) {
 		}
 		if files, _ := filepath.Glob(out + "*"); files != nil {
 			t.Errorf("%s: left %s", c.rows, files)
+		}
+	}
+}
+
+func TestVerifyCode(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "rows.jsonl")
+	put := func(rows string) {
+		if err := os.WriteFile(in, []byte(rows), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for rows, want := range map[string]string{
+		`{"response": "x"}`: `line 1: no "tests"`, `{"tests": "x"}`: `line 1: "response" is not a text`, `{"response": "x", "tests": 1}`: `line 1: "tests" is neither`,
+		`{"response": "x", "tests": ""}`: `line 1: "tests" is empty`, `{"response": "x", "tests": "x", "language": "perl"}`: `line 1: unknown language "perl"`,
+	} {
+		put(rows)
+		if code, _, stderr := ft(t, "verify", "--kind", "code", "--in", in); code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit code %d, %s", rows, code, stderr)
+		}
+	}
+	if err := sandbox.Available(); err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	put(`{"response": "So:\n` + "```python" + `\ndef add(a, b): return a + b\n` + "```" + `", "tests": "assert add(1, 2) == 3"}
+{"response": "    return a - b", "prompt": "def add(a, b):\n", "entry_point": "add", "tests": "def check(f): assert f(1, 2) == 3"}
+{"response": "print(input())", "tests": [{"stdin": "a", "stdout": "a"}]}
+{"response": "open('/etc/passwd')", "tests": "pass"}
+`)
+	code, stdout, stderr := ft(t, "verify", "--kind", "code", "--in", in)
+	if code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	for i, want := range []codeVerdict{{Correct: true}, {Reason: "wrong output"}, {Correct: true}, {Reason: "exit"}} {
+		var got codeVerdict
+		if err := json.Unmarshal([]byte(lines[i]), &got); err != nil || got.Correct != want.Correct || got.Reason != want.Reason || *got.Extracted == "" {
+			t.Errorf("line %d: %s", i+1, lines[i])
 		}
 	}
 }
