@@ -87,6 +87,9 @@ func (g Generate) ask(ctx context.Context, prompts []string) (sides, error) {
 			out[i].names = append(out[i].names, voice.Name)
 			out[i].got = append(out[i].got, a.Text)
 			note := fmt.Sprintf("%d tokens", len(a.IDs))
+			if len(a.IDs) == 1 {
+				note = "1 token"
+			}
 			if a.Finish == llm.FinishLength || a.Finish == llm.FinishContext {
 				note += ", not ended"
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/janpfeifer/gonb/gonbui/protocol"
 
+	"ftlab/ftlib/chart"
 	"ftlab/kernel/widget"
 )
 
@@ -126,6 +127,23 @@ const viewMIME = protocol.MIMEType(widget.ViewMIME)
 // Interact keeps the cell running, so that its functions for changes and clicks are
 // called, until it is interrupted.
 func Interact() { <-Context().Done() }
+
+// ShowHosted shows the view that a function of the kernel makes (see
+// [widget.Hub.Host]) and that goes on when this cell has ended. The figure is what is
+// seen of it where no kernel runs: in a saved notebook.
+func ShowHosted(function string, arg any, still chart.Figure) error {
+	id, err := UI().Start(function, arg)
+	if err != nil {
+		return err
+	}
+	b, err := figureBundle(still, "")
+	if err != nil {
+		return err
+	}
+	b.html, b.view = "", widget.View(id)
+	emit(b)
+	return nil
+}
 
 // layout gives a widget a width; zero: that of its kind.
 func layout(width string) widget.State {

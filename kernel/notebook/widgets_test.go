@@ -1,6 +1,7 @@
 package notebook
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -319,5 +320,63 @@ func TestLiveInKernel(t *testing.T) {
 	line, err := p.hub.Get(live.line.ID())
 	if text, _ := line["value"].(string); err != nil || !strings.Contains(text, "done: 30 steps") {
 		t.Errorf("and reads %q, %v", text, err)
+	}
+}
+
+// A view that the kernel hosts is made with the same types, shown by the cell that
+// asked for it, and goes on after it.
+func TestShowHosted(t *testing.T) {
+	p := inKernel(t)
+	clicked := make(chan string, 1)
+	p.hub.Host("watch", func(ctx context.Context, ui widget.UI, arg json.RawMessage) error {
+		view, err := Chart{Figure: chart.Loss(chart.Curve{Events: course(5)})}.In(ui)
+		if err != nil {
+			return err
+		}
+		stop, err := Button{Name: "stop", Label: "Stop"}.In(ui)
+		if err != nil {
+			return err
+		}
+		box, err := Column{Children: []Widget{view, stop}}.In(ui)
+		if err != nil {
+			return err
+		}
+		ended := make(chan bool)
+		stop.OnClick(func() { clicked <- string(arg); close(ended) })
+		box.Show()
+		<-ended
+		return nil
+	})
+	figure := chart.Loss(chart.Curve{Events: course(5)})
+	sent := cellOutputs(t, func() {
+		if err := ShowHosted("watch", "runs/a", figure); err != nil {
+			t.Error(err)
+		}
+		if err := ShowHosted("nothing", nil, figure); err == nil || !strings.Contains(err.Error(), "no function") {
+			t.Errorf("a function that is not there: %v", err)
+		}
+	})
+	if len(sent) != 1 {
+		t.Fatalf("%d outputs", len(sent))
+	}
+	var view struct {
+		ID string `json:"model_id"`
+	}
+	if err := json.Unmarshal([]byte(mime(sent[0], viewMIME)), &view); err != nil {
+		t.Fatal(err)
+	}
+	if state, err := p.hub.Get(view.ID); err != nil || state["_model_name"] != "VBoxModel" {
+		t.Errorf("shown is %v, %v", state["_model_name"], err)
+	}
+	if !strings.HasPrefix(mime(sent[0], protocol.MIMEImageSVG), "<svg ") || mime(sent[0], protocol.MIMETextPlain) == "" {
+		t.Error("no picture or no text beside the view")
+	}
+	stop, ok, err := p.hub.Find("stop")
+	if err != nil || !ok {
+		t.Fatal(err)
+	}
+	p.say(stop.ID, map[string]any{"method": "custom", "content": map[string]string{"event": "click"}})
+	if arg := got(t, clicked); arg != `"runs/a"` {
+		t.Errorf("its argument is %s", arg)
 	}
 }
