@@ -277,6 +277,17 @@ func deviceStopCmd() *cobra.Command {
 				fmt.Fprintln(cmd.OutOrStdout(), "no device server")
 				return nil
 			}
+			if errors.Is(err, session.ErrVersion) {
+				pid, err := session.End(addr)
+				if err != nil {
+					return err
+				}
+				if wantJSON(cmd) {
+					return printJSON(cmd, stopReport{Stopped: true, Saved: true})
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "the device server of another version, process %d, has ended\n", pid)
+				return nil
+			}
 			if err != nil {
 				return err
 			}

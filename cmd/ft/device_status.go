@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ftlab/kernel/device"
 	"ftlab/kernel/session"
 )
 
@@ -47,6 +48,11 @@ func deviceStatusCmd() *cobra.Command {
 					return printJSON(cmd, deviceReport{})
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), "no device server; ft device start starts one")
+				if state, err := session.StateDir(""); err == nil {
+					if r, ok := device.ReadRecord(state); ok {
+						fmt.Fprintf(cmd.OutOrStdout(), "the last one (process %d) died; it was last seen alive at %s; the next one has what it had saved\n", r.PID, r.Seen.Format(time.DateTime))
+					}
+				}
 				return nil
 			}
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,6 +119,9 @@ func TestDeviceKeeps(t *testing.T) {
 			break
 		}
 	}
+	if out := ft(exitOK, "status"); !strings.Contains(out, fmt.Sprintf("process %d) died", second.PID)) {
+		t.Errorf("status after a crash: %s", out)
+	}
 	third := report("start")
 	if third.PID == second.PID || third.Kept != 1 || third.LimitBytes != first.LimitBytes || !strings.Contains(third.Notice, "had died") {
 		t.Errorf("after a crash: %+v", third)
@@ -138,6 +142,12 @@ func TestDeviceKeeps(t *testing.T) {
 		t.Errorf("restore: %s", out)
 	}
 	ft(exitFailure, "restore", filepath.Join(dir, "none"))
+	if pid, err := session.End(""); err != nil || pid == third.PID { // SIGTERM, as when the machine goes down
+		t.Errorf("%d, %v", pid, err)
+	}
+	if r := report("start"); r.Kept != 1 || r.Notice != "" {
+		t.Errorf("after SIGTERM: %+v", r)
+	}
 	if r := report("restart", "--fresh", "--idle", "1m"); r.Kept != 0 {
 		t.Errorf("fresh: %+v", r)
 	}

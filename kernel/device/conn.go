@@ -163,7 +163,7 @@ func (c *conn) hello(d *wire.Dec) error {
 	var first bool
 	d.Get(&first)
 	if theirs != wire.Fingerprint() {
-		return fmt.Errorf("this program and the device server were built with different versions of ftlab or GoMLX (%s, %s): stop the server with ft device stop, or build the program again", theirs, wire.Fingerprint())
+		return fmt.Errorf("this program and the device server "+wire.OtherVersion+" (%s, %s): ft device restart starts the new one, with what is kept, and ft device stop ends the old one; or build the program again", theirs, wire.Fingerprint())
 	}
 	s := c.s
 	s.mu.Lock()

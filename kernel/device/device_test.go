@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(role) {
 	case "server":
 		os.Exit(beServer())
+	case "old":
+		os.Exit(beOldServer())
 	case "client":
 		os.Exit(beClient())
 	case "stranger":

@@ -23,6 +23,7 @@ import (
 
 	"ftlab/ftlib/backend"
 	"ftlab/kernel/device"
+	"ftlab/kernel/internal/wire"
 	"ftlab/kernel/session"
 )
 
@@ -68,6 +69,76 @@ const (
 	stateEnv   = "FTLAB_DEVICE_TEST_STATE"
 	largestEnv = "FTLAB_DEVICE_TEST_LARGEST"
 )
+
+// beOldServer refuses everybody, as a server of another version does.
+func beOldServer() int {
+	l, err := device.Listen(os.Getenv(session.EnvAddr))
+	if err != nil {
+		return 1
+	}
+	fmt.Println("listening")
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			return 1
+		}
+		c := wire.NewConn(nc)
+		if _, err := c.ReadFrame(wire.MaxHello); err == nil {
+			e := wire.Enc{B: []byte{wire.StatusError}}
+			e.Str("you and I " + wire.OtherVersion)
+			_ = c.WriteFrame(e.B, nil) // the other side may be gone
+		}
+		nc.Close()
+	}
+}
+
+// A server of another version is no dead end: it can be ended, and replaced.
+func TestServerOfAnotherVersion(t *testing.T) {
+	addr := filepath.Join(socketDir(t), "s", "device.sock")
+	old := func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), role+"=old", session.EnvAddr+"="+addr)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill() })
+		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	first := old()
+	go first.Wait() // reaped, or it would be there for ever
+	if _, err := session.Connect(addr); !errors.Is(err, session.ErrVersion) {
+		t.Errorf("%v", err)
+	}
+	if _, err := session.Start(addr, os.Args[0]); !errors.Is(err, session.ErrVersion) {
+		t.Errorf("%v", err)
+	}
+	if pid, err := session.End(addr); err != nil || pid != first.Process.Pid {
+		t.Errorf("%d, %v", pid, err)
+	}
+	if _, err := session.End(addr); !errors.Is(err, session.ErrNoServer) {
+		t.Errorf("%v", err)
+	}
+	second := old()
+	go second.Wait()
+	t.Setenv(role, "server")
+	b, err := session.Restart(addr, os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, upload(t, b, 3)); got[0] != 3 {
+		t.Errorf("%v", got)
+	}
+	if err := b.Stop(); err != nil {
+		t.Error(err)
+	}
+}
 
 // beClient keeps one buffer, holds a hundred, says so and waits for its end.
 func beClient() int {

@@ -26,6 +26,7 @@ const EnvAddr = "FTLAB_DEVICE"
 var (
 	ErrNoServer = errors.New("no device server")          // none listens there
 	ErrLost     = errors.New("the device server is gone") // it was there
+	ErrVersion  = errors.New("another version")           // it does not understand this program; [Restart] and [End] work
 	errClosed   = errors.New("session: the backend is finalized")
 )
 
@@ -161,7 +162,7 @@ func (b *Backend) dial(first bool) (_ *wire.Conn, err error) {
 	}
 	d, err := b.reply(c)
 	if err != nil {
-		return nil, err
+		return nil, versioned(err)
 	}
 	if first {
 		err = b.hello(d)

@@ -14,6 +14,9 @@
 // ones. A kept buffer that is donated to an execution stays: the server then computes
 // without the donation.
 //
+// [Backend.LoadFile] makes the server read a model's files itself: a gigabyte is kept in
+// about a second, and none of it passes through this program.
+//
 // # Building graphs
 //
 // Calls of the builder are recorded. The shape of a result comes from a memo, by
@@ -44,7 +47,10 @@
 //
 // # When the server ends
 //
-// Every call then returns an error that wraps [ErrLost]; Connect finds the next server.
+// Every call then returns an error that wraps [ErrLost]; [Start] finds the next server or
+// starts it. It keeps what the last one had saved: the server saves by itself, every minute
+// and when it ends, and [Backend.Checkpoint] does so now. If the last one died,
+// [Backend.Notice] says so and as of when it was restored. [Restart] saves and starts anew.
 // An execution cannot be interrupted: it ends in the server even if the program is gone.
 //
 // The socket is in a folder that only its user can enter, and both ends check that the

@@ -3,10 +3,14 @@ package session
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
+
+	"ftlab/kernel/internal/wire"
 )
 
 // StateDir is where the server at a socket ("" for [DefaultAddr]) saves what it keeps,
@@ -31,6 +35,12 @@ func StateDir(addr string) (string, error) {
 // command, which restores that. Without a server it is [Start].
 func Restart(addr string, command ...string) (*Backend, error) {
 	b, err := Connect(addr)
+	if errors.Is(err, ErrVersion) {
+		_, err = End(addr)
+		if err == nil {
+			err = ErrNoServer
+		}
+	}
 	if errors.Is(err, ErrNoServer) {
 		return Start(addr, command...)
 	}
@@ -54,4 +64,42 @@ func Restart(addr string, command ...string) (*Backend, error) {
 		}
 	}
 	return nil, fmt.Errorf("session: the device server (process %d) does not end", before.PID)
+}
+
+// versioned marks the refusal of a server of another version.
+func versioned(err error) error {
+	if strings.Contains(err.Error(), wire.OtherVersion) {
+		return fmt.Errorf("%w (%w)", err, ErrVersion)
+	}
+	return err
+}
+
+// End ends the server at addr ("" for [DefaultAddr]), of whatever version it is, by a
+// signal: it saves what it keeps, if it can, and has ended when End returns.
+func End(addr string) (pid int, err error) {
+	if addr, err = address(addr); err != nil {
+		return 0, err
+	}
+	c, err := net.Dial("unix", addr)
+	if err != nil {
+		return 0, fmt.Errorf("session: %w at %s: %w", ErrNoServer, addr, err)
+	}
+	defer c.Close()
+	if err := wire.SameUser(c); err != nil {
+		return 0, fmt.Errorf("session: %s: %w", addr, err)
+	}
+	pid = wire.PeerPID(c)
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.Signal(syscall.SIGTERM)
+	}
+	if err != nil {
+		return pid, fmt.Errorf("session: the device server, process %d: %w", pid, err)
+	}
+	for end := time.Now().Add(patience); p.Signal(syscall.Signal(0)) == nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			return pid, fmt.Errorf("session: the device server, process %d, does not end", pid)
+		}
+	}
+	return pid, nil
 }

@@ -9,6 +9,9 @@ const (
 	Notice                 // who asks; the reply is a text, "" for nothing new
 )
 
+// OtherVersion is in the reply to a hello with another [Fingerprint], of any version.
+const OtherVersion = "were built with different versions of ftlab or GoMLX"
+
 // LoadRequest asks the server to read safetensors files into kept buffers.
 type LoadRequest struct {
 	Path     string   // a file, or the folder of a model, on the server's machine
