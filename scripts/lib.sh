@@ -199,6 +199,31 @@ make_python_env() {
         --require-hashes --only-binary :all: -r "$root/scripts/requirements.txt"
 }
 
+# parameters: what papermill, where somebody installs it, must know of Go. A package of
+# three files, put where pip would put it: pip needs a network to build even that.
+parameters() {
+    local site dist
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return 0
+    dist=$site/ftlab_papermill-1.0.dist-info
+    mkdir -p "$dist" && cp "$root/scripts/papermill/ftlab_papermill.py" "$site" &&
+        cp "$root/scripts/papermill/METADATA" "$root/scripts/papermill/entry_points.txt" "$dist" ||
+        note "papermill will not know the parameters of Go notebooks: $site cannot be written"
+}
+
+# test_packages: Jupyter's tests for kernels and papermill; scripts/test alone has them.
+test_packages() {
+    local want
+    want=$(hash_of "$root/scripts/requirements.txt" "$root/scripts/requirements-test.txt" "$python_id" "$venv")
+    stamp_matches python-test "$want" && "$venv/bin/python" -c 'import jupyter_kernel_test, papermill' 2>/dev/null && return
+    say "installing Jupyter's tests for kernels"
+    if run_logged python-test "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --retries 2 \
+            --require-hashes --only-binary :all: -r "$root/scripts/requirements-test.txt"; then
+        set_stamp python-test "$want"
+    else
+        note "Jupyter's tests for kernels could not be installed ($why): they are skipped"
+    fi
+}
+
 # plugin KIND: an XLA plugin into .lab/plugins/KIND; without one FTLab uses pure Go.
 plugin() {
     local kind=$1 list=$root/scripts/plugin-$1.txt dir=$lab/plugins/${1%1[23]} want
@@ -292,6 +317,7 @@ set_up() {
     warm_cells
     wait $python_job || fail "the set-up is not complete: see the error above."
     trap - EXIT
+    parameters
     kernel
     exec 9>&-
     jupyter_env

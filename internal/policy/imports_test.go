@@ -52,6 +52,7 @@ var mayImport = map[string]string{
 	"internal/bench":              "*",
 	"internal/testkit":            "ftlib/backend",
 	"internal/browser":            "",
+	"internal/acceptance":         "internal/testkit kernel/jupyter",
 	"internal/world":              "",
 	"internal/world/cmd/make":     "*",
 	"internal/world/cmd/pretrain": "*",
