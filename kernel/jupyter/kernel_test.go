@@ -74,7 +74,7 @@ type frontEnd struct {
 }
 
 // ports finds free ports of the loopback interface.
-func ports(t *testing.T, n int) []int {
+func ports(t testing.TB, n int) []int {
 	t.Helper()
 	var out []int
 	for range n {

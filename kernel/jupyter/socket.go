@@ -66,7 +66,7 @@ func (c *channels) close() {
 
 var quiet = zmq4.WithLogger(log.New(io.Discard, "", 0))
 
-// listen opens the five sockets of a kernel. The heartbeat is answered right away.
+// listen opens the five sockets of a kernel, behind guards. The heartbeat is answered right away.
 func listen(ctx context.Context, c Connection) (*channels, error) {
 	key := []byte(c.Key)
 	cs := &channels{
@@ -78,9 +78,10 @@ func listen(ctx context.Context, c Connection) (*channels, error) {
 	beat := zmq4.NewRep(ctx, quiet)
 	for _, s := range []struct {
 		zmq4.Socket
-		port int
-	}{{cs.shell, c.Shell}, {cs.control, c.Control}, {cs.stdin, c.Stdin}, {cs.iopub, c.IOPub}, {beat, c.Heartbeat}} {
-		if err := s.Listen(c.address(s.port)); err != nil {
+		port  int
+		guard string
+	}{{cs.shell, c.Shell, "safe"}, {cs.control, c.Control, "safe"}, {cs.stdin, c.Stdin, "safe"}, {cs.iopub, c.IOPub, "pub"}, {beat, c.Heartbeat, "safe"}} {
+		if err := s.Listen(s.guard + c.address(s.port)); err != nil {
 			cs.close()
 			beat.Close()
 			return nil, fmt.Errorf("jupyter: %w", err)
