@@ -12,6 +12,7 @@ import (
 
 	"ftlab/ftlib/tune"
 	"ftlab/kernel/jupyter"
+	"ftlab/kernel/widget"
 )
 
 func init() { commands = append(commands, kernelCmd) }
@@ -80,7 +81,12 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).
 		Hidden: true,
 		Args:   cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return jupyter.Reaper(cmd.InOrStdin(), args[0], args[1:])
+			kernel := os.Getppid()
+			err := jupyter.Reaper(cmd.InOrStdin(), args[0], args[1:])
+			if socket := os.Getenv(widget.SocketEnv); socket != "" && os.Getppid() != kernel {
+				os.RemoveAll(filepath.Dir(socket)) // of a kernel that was killed
+			}
+			return err
 		},
 	})
 	return cmd

@@ -25,7 +25,8 @@ type Request struct {
 	reply map[string]any
 	kinds []string // of the messages on iopub, in their order; statuses by their state
 	text  strings.Builder
-	bytes int // of streams
+	last  string // the last text
+	bytes int    // of all text
 	fault map[string]any
 	idle  bool
 }
@@ -60,6 +61,7 @@ func (r *Request) got(on string, m *jupyter.Message) {
 			text = fmt.Sprint(content["traceback"])
 		}
 		r.bytes += len(text)
+		r.last = text
 		if r.text.Len() < keep {
 			r.text.WriteString(text)
 		}
@@ -135,6 +137,13 @@ func (r *Request) Text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.text.String()
+}
+
+// Last is the last piece of it.
+func (r *Request) Last() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
 }
 
 // Bytes counts all of it.

@@ -22,11 +22,12 @@ const resultEnv = "FTLAB_RESULT"
 // of the cell cannot hide a package. A value says itself what it looks like, by methods
 // Text, HTML and SVG, with or without an error; a slice of structs is a table.
 const show = `func ftlabShow(vs ...any) {
+if len(vs) == 1 && vs[0] == nil { return }
 s := ""
 put := func(kind, text string) { s += kind + "\x00" + strings.ReplaceAll(text, "\x00", "\ufffd") + "\x00" }
 text := ""
 for i, v := range vs { if i > 0 { text += " " }; text += fmt.Sprintf("%+v", v) }
-if len(vs) == 1 && vs[0] != nil {
+if len(vs) == 1 {
 if x, ok := vs[0].(interface{ Text() string }); ok { text = x.Text() }
 if x, ok := vs[0].(interface{ HTML() string }); ok { put("text/html", x.HTML()) }
 if x, ok := vs[0].(interface{ HTML() (string, error) }); ok { if h, err := x.HTML(); err == nil { put("text/html", h) } else { text += "\n" + err.Error() } }
@@ -62,7 +63,8 @@ type Program struct {
 //     declarations, which later cells have too;
 //   - all else is the body of main, in its order;
 //   - if the last statement is an expression, its value is the cell's result, unless
-//     a semicolon ends it or it prints by itself.
+//     a semicolon ends it, it prints by itself or the value is nil: an error that did
+//     not happen.
 func Rewrite(code string) Program {
 	p := Program{Code: code}
 	for i := range strings.Count(code, "\n") + 1 {

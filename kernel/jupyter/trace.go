@@ -31,7 +31,7 @@ var (
 	compiled  = regexp.MustCompile(`^Cell\[(-?\d+)\]: Line (\d+)\n`)
 	location  = regexp.MustCompile(`^.*?main(?:_test)?\.go:\d+:\d+: `)
 	annotated = regexp.MustCompile(`[^\S\n]*\x1b\[7m\[\[ Cell \[(\d+)\] Line (\d+) \]\]\x1b\[0m \S*main(?:_test)?\.go:\d+(?: \+0x[0-9a-f]+)?`)
-	crash     = regexp.MustCompile(`(?m)^(panic: |fatal error: |SIG[A-Z]+: |unexpected fault)`)
+	crash     = regexp.MustCompile(`(?m)^(panic: |fatal error: |runtime: goroutine stack exceeds|SIG[A-Z]+: |unexpected fault)`)
 	exited    = regexp.MustCompile(`^(\^C\n)?(exit status \d+|signal: [a-z ]+( \(core dumped\))?)\n$`)
 	colours   = regexp.MustCompile("\x1b\\[[0-9;]*m")
 )
@@ -85,6 +85,10 @@ func explainCrash(stderr string, cells map[int]source) failure {
 	stderr = annotate(stderr, cells)
 	message, stack, _ := strings.Cut(stderr, "\n\ngoroutine ")
 	message = strings.TrimSpace(message)
+	if at := strings.Index(message, "fatal error: "); at > 0 { // the runtime's numbers come first
+		message = strings.TrimSuffix(message[at:], "[")
+	}
+	message, _, _ = strings.Cut(message, "\n\nruntime stack:")
 	first, _, _ := strings.Cut(message, "\n")
 	name, value, _ := strings.Cut(first, ": ")
 	out := failure{Name: name, Value: value, Trace: []string{message}}
@@ -103,8 +107,50 @@ func explainCrash(stderr string, cells map[int]source) failure {
 		return fmt.Sprintf("\tcell %d, line %d", count, line+1)
 	})
 	stack = exitLine.ReplaceAllString(stack, "")
-	out.Trace = append(out.Trace, "goroutine "+strings.TrimSpace(stack))
+	out.Trace = append(out.Trace, shorten("goroutine "+strings.TrimSpace(stack)))
 	return out
+}
+
+// frame matches what the runtime adds to a place when it gives up.
+var frame = regexp.MustCompile(` fp=0x[0-9a-f]+ sp=0x[0-9a-f]+ pc=0x[0-9a-f]+`)
+
+// longest is how many lines of a stack are shown.
+const longest = 60
+
+// shorten leaves out goroutines in which no cell is, but for the first, calls that come
+// again and again, and what is too much.
+func shorten(stack string) string {
+	routines := strings.Split(frame.ReplaceAllString(stack, ""), "\n\n")
+	routines = slices.DeleteFunc(routines, func(s string) bool { return s != routines[0] && !strings.Contains(s, "\tcell ") })
+	lines := strings.Split(strings.Join(routines, "\n\n"), "\n")
+	var out []string
+	again := 0
+	for _, line := range lines {
+		place := strings.HasPrefix(line, "\tcell ")
+		if n := len(out); place && n >= 4 && out[n-2] == line && callee(out[n-3]) == callee(out[n-1]) {
+			out = out[:n-1] // the same call at the same place
+			again++
+			continue
+		}
+		if again > 0 && place {
+			n := len(out)
+			out[n-2] += fmt.Sprintf(" (and %d times more)", again)
+			again = 0
+		}
+		out = append(out, line)
+	}
+	if cut := len(out) - longest; cut > 0 {
+		out = append(out[:longest], fmt.Sprintf("... and %d lines more", cut))
+	}
+	return strings.Join(out, "\n")
+}
+
+// callee is the function of a line of a stack, without its arguments.
+func callee(line string) string {
+	if at := strings.LastIndexByte(line, '('); at > 0 {
+		return line[:at]
+	}
+	return line
 }
 
 var exitLine = regexp.MustCompile(`(?m)^(exit status \d+|signal: .*)\n?`)
