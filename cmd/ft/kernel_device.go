@@ -19,6 +19,7 @@ type deviceServer struct {
 	addr    string
 	command []string
 	own     string        // FTLAB_BACKEND, as the user has set it
+	flags   string        // GOFLAGS of cells
 	up      chan struct{} // closed when the first start has come to an end
 
 	mu     sync.Mutex
@@ -27,6 +28,9 @@ type deviceServer struct {
 	tried  time.Time
 	inCell bool // cells compute in their own process: there is no server
 }
+
+// sessionTag, among the flags of go build, leaves the backends out of a cell.
+const sessionTag = "ftlab_session,"
 
 // tryAgain is how long a kernel waits before it starts a server again that does not start.
 const tryAgain = 30 * time.Second
@@ -37,7 +41,7 @@ func startDeviceServer(self string) (*deviceServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &deviceServer{addr: addr, own: os.Getenv(backend.Env), up: make(chan struct{})}
+	d := &deviceServer{addr: addr, own: os.Getenv(backend.Env), flags: os.Getenv("GOFLAGS"), up: make(chan struct{})}
 	if strings.HasPrefix(d.own, "session") {
 		d.own = ""
 	}
@@ -86,11 +90,13 @@ func (d *deviceServer) prepare(code string) (env []string, notice string) {
 			return nil, ""
 		}
 		d.inCell = true
-		return []string{backend.Env + "=" + d.own}, fmt.Sprintf("there is no device server: %v. Cells compute in their own process, and what they compute ends with them.", d.err)
+		// Cells are built without backends, which a server has: with them it takes longer.
+		env = []string{backend.Env + "=" + d.own, "GOFLAGS=" + strings.ReplaceAll(d.flags, sessionTag, "")}
+		return env, fmt.Sprintf("there is no device server: %v. Cells compute in their own process, and what they compute ends with them.", d.err)
 	}
 	if d.inCell {
 		d.inCell = false
-		env = []string{backend.Env + "=session:"}
+		env = []string{backend.Env + "=session:", "GOFLAGS=" + d.flags}
 	}
 	return env, d.b.Notice()
 }

@@ -28,7 +28,7 @@ func labMagics(self string) []jupyter.Magic {
 	run := quoteShell(self)
 	return []jupyter.Magic{
 		{
-			Name: "%ft", Use: "[status | drop NAME | data FILE | COMMAND ...]", Help: "the laboratory: what is resident and which runs there are; or any command of ft",
+			Name: "%ft", Use: "[status | keep NAME | drop NAME | data FILE | COMMAND ...]", Help: "the laboratory: what is resident and which runs there are; or any command of ft",
 			Doc: ftMagicDoc,
 			Run: func(ctx context.Context, c jupyter.Call) (string, error) {
 				verb, rest, _ := strings.Cut(c.Line, " ")
@@ -39,9 +39,12 @@ func labMagics(self string) []jupyter.Magic {
 				case "help":
 					c.Show(ftMagicDoc+"\n", "")
 					return "", nil
-				case "drop":
+				case "keep", "drop":
 					if rest == "" || strings.ContainsAny(rest, " \t") {
 						return "", fmt.Errorf("%%ft %s NAME: the name of one model is wanted; %%ft lists those that are resident", verb)
+					}
+					if verb == "keep" {
+						return "", keepResident(c, rest)
 					}
 					return "", dropResident(c, rest)
 				case "data":
@@ -86,6 +89,7 @@ func labMagics(self string) []jupyter.Magic {
 }
 
 const ftMagicDoc = `%ft                  what is resident in the device server, and the runs
+%ft keep NAME        make a model resident: a name of models/, or its folder
 %ft drop NAME        free what is resident under a name; files are untouched
 %ft data FILE        what the rows of a data file are, and some of them
 %ft COMMAND ...      any command of ft, in the folder of the notebook: %ft runs list
@@ -107,10 +111,13 @@ func completeFt(line, dir string) []string {
 	words = slices.DeleteFunc(words[:len(words)-1], func(w string) bool { return w == "" })
 	var out []string
 	if len(words) == 0 {
-		out = append(out, "status", "drop", "help")
+		out = append(out, "status", "keep", "drop", "help")
 	}
 	if len(words) == 1 && words[0] == "drop" {
 		return residentNames()
+	}
+	if len(words) == 1 && words[0] == "keep" {
+		out = append(out, modelNames()...)
 	}
 	var said bytes.Buffer
 	run(context.Background(), slices.Concat([]string{"__complete"}, words, []string{last}), &said, io.Discard)

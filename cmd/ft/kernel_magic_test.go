@@ -13,6 +13,7 @@ import (
 	"ftlab/ftlib/backend"
 	"ftlab/kernel/jupyter"
 	"ftlab/kernel/session"
+	"ftlab/kernel/spec"
 )
 
 // magic runs a magic's line and returns the command of the shell and what it drew.
@@ -85,6 +86,7 @@ func TestDeviceServerOfTheKernel(t *testing.T) {
 	t.Setenv(session.EnvAddr, filepath.Join(dir, "s", "device.sock"))
 	t.Setenv("FT_TEST_IS_FT", "1")
 	t.Setenv(backend.Env, backend.Go)
+	t.Setenv("GOFLAGS", spec.GoFlags)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -119,14 +121,14 @@ func TestDeviceServerOfTheKernel(t *testing.T) {
 	}
 	d.command[3] = "--nonsense"
 	env, notice := d.prepare("1+2")
-	if len(env) != 1 || env[0] != backend.Env+"=go" || !strings.Contains(notice, "no device server") {
+	if len(env) != 2 || env[0] != backend.Env+"=go" || env[1] != "GOFLAGS='-ldflags=-s -w' -tags=netgo,osusergo" || !strings.Contains(notice, "no device server") {
 		t.Errorf("without a server: %v %q", env, notice)
 	}
 	if env, notice := d.prepare("1+2"); env != nil || notice != "" {
 		t.Errorf("told twice: %v %q", env, notice)
 	}
 	d.command[3], d.tried = "--backend", d.tried.Add(-2*tryAgain)
-	if env, _ := d.prepare("1+2"); len(env) != 1 || env[0] != backend.Env+"=session:" {
+	if env, _ := d.prepare("1+2"); len(env) != 2 || env[0] != backend.Env+"=session:" || env[1] != "GOFLAGS="+spec.GoFlags {
 		t.Errorf("with a server again: %v", env)
 	}
 	if err := d.b.Stop(); err != nil {

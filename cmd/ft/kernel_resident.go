@@ -3,25 +3,43 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"net/url"
+	"os"
+	"path/filepath"
 
+	"ftlab/ftlib/lab"
 	"ftlab/kernel/jupyter"
-	"ftlab/kernel/session"
 )
+
+// keepResident makes a model resident, from its files unless it is.
+func keepResident(c jupyter.Call, name string) error {
+	if at := inFolder(c.Dir, name); filepath.Base(name) != name {
+		if _, err := os.Stat(at); err == nil {
+			name = at // relative to the notebook, not to the kernel
+		}
+	}
+	m, err := lab.Model(name)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	list, err := lab.List()
+	if err != nil {
+		return err
+	}
+	c.Show(list.String()+"\n", list.HTML())
+	return nil
+}
 
 // dropResident frees a model that is resident.
 func dropResident(c jupyter.Call, name string) error {
-	b, err := session.Connect("")
+	err := lab.Drop(name)
+	if at := inFolder(c.Dir, name); errors.Is(err, lab.ErrNotResident) && at != name && lab.Drop(at) == nil {
+		err = nil
+	}
 	if err != nil {
 		return err
-	}
-	gone, err := b.Drop("models/" + url.PathEscape(name))
-	if err != nil {
-		return err
-	}
-	if len(gone) == 0 {
-		return fmt.Errorf("%q is not resident; %%ft lists what is", name)
 	}
 	c.Show(fmt.Sprintf("dropped %s\n", name), "")
 	return nil
@@ -29,13 +47,27 @@ func dropResident(c jupyter.Call, name string) error {
 
 // residentNames are what can be dropped.
 func residentNames() []string {
-	rows, err := residents()
+	list, err := lab.List()
 	if err != nil {
 		return nil
 	}
 	var out []string
-	for _, row := range rows[1:] {
-		out = append(out, row[0])
+	for _, r := range list {
+		out = append(out, r.Name)
+	}
+	return out
+}
+
+// modelNames are the models that come with the checkout.
+func modelNames() []string {
+	root, err := findRoot()
+	if err != nil {
+		return nil
+	}
+	files, _ := filepath.Glob(filepath.Join(root, "models", "*", "config.json"))
+	var out []string
+	for _, f := range files {
+		out = append(out, filepath.Base(filepath.Dir(f)))
 	}
 	return out
 }

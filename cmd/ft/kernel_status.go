@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"ftlab/ftlib/ckpt"
+	"ftlab/ftlib/lab"
 	"ftlab/kernel/jupyter"
 	"ftlab/kernel/session"
 )
@@ -43,17 +44,16 @@ func showStatus(ctx context.Context, c jupyter.Call) error {
 		}
 		head("device server", fmt.Sprintf("%s, process %d, %d tensors of %.1f MB (kept: %.1f MB), %d programs compiled", shortBackend(stats.Backend), stats.PID,
 			stats.Buffers, float64(stats.Bytes)/1e6, float64(stats.KeptBytes)/1e6, stats.Executables))
-		list, err := residents()
+		list, err := lab.List()
 		if err != nil {
 			return err
 		}
-		if len(list) == 1 {
-			head("resident models", "none")
+		if len(list) == 0 {
+			head("resident models", "none; lab.Model(NAME) in a cell or %ft keep NAME loads one")
 		} else {
-			head("resident models", fmt.Sprint(len(list)-1))
-			if err := rows(list); err != nil {
-				return err
-			}
+			head("resident models", fmt.Sprint(len(list)))
+			fmt.Fprintln(&text, list)
+			page.WriteString(list.HTML())
 		}
 	}
 	dir := filepath.Join(c.Dir, "runs")
@@ -75,37 +75,6 @@ func showStatus(ctx context.Context, c jupyter.Call) error {
 	}
 	c.Show(text.String(), page.String())
 	return ctx.Err()
-}
-
-// residents are the models in the device server, as rows below a head.
-func residents() ([][]string, error) {
-	b, err := session.Connect("")
-	if err != nil {
-		return nil, err
-	}
-	kept, err := b.List()
-	if err != nil {
-		return nil, err
-	}
-	out := [][]string{{"model", "size", "tensors"}}
-	bytes, tensors, names := map[string]int64{}, map[string]int{}, []string{}
-	for _, k := range kept {
-		rest, ok := strings.CutPrefix(k.Name, "models/")
-		name, _, more := strings.Cut(rest, "/")
-		if !ok || !more {
-			continue
-		}
-		if tensors[name] == 0 {
-			names = append(names, name)
-		}
-		bytes[name] += k.Shape.ByteSize()
-		tensors[name]++
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		out = append(out, []string{name, fmt.Sprintf("%.1f MB", float64(bytes[name])/1e6), fmt.Sprint(tensors[name])})
-	}
-	return out, nil
 }
 
 // showDataPage draws what ft data show prints.

@@ -46,7 +46,7 @@ var mayImport = map[string]string{
 	"kernel/jupyter":  "kernel/internal/gopls",
 	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/llm ftlib/token ftlib/tune kernel/widget",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/session kernel/spec kernel/widget",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/session kernel/spec kernel/widget",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",
