@@ -128,7 +128,7 @@ func (c *conn) answer(request []byte) (err error) {
 	case wire.Upload:
 		return c.upload(d)
 	case wire.Download:
-		return c.download(d.Uint())
+		return c.download(d)
 	case wire.CopyToDevice:
 		return c.copyTo(d)
 	case wire.Keep:

@@ -116,7 +116,7 @@ func (s *Server) execute(ss *session, u *use, program uint64, device compute.Dev
 	x, err := s.prepare(ss, program, device, ids)
 	var made []*buffer
 	if err == nil {
-		made, err = x.run(s.backend.NumDevices() == 1)
+		made, err = x.run()
 		s.finish(x)
 	}
 	if _, old := err.(*failure); err != nil && !old {
@@ -125,7 +125,7 @@ func (s *Server) execute(ss *session, u *use, program uint64, device compute.Dev
 	return made, err
 }
 
-func (x *execution) run(alone bool) (made []*buffer, err error) {
+func (x *execution) run() (made []*buffer, err error) {
 	defer x.program.measure()()
 	began := time.Now()
 	defer func() {
@@ -136,8 +136,11 @@ func (x *execution) run(alone bool) (made []*buffer, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if n := len(x.program.signature.Outputs); x.program.known && len(out) != n {
+		return nil, fmt.Errorf("%d results, not %d", len(out), n)
+	}
 	for i, b := range out {
-		if alone && x.program.known { // asking each one costs more than a short execution
+		if x.program.known { // asking each one costs more than a short execution
 			shape := x.program.signature.Outputs[i]
 			bytes, _ := wire.FlatBytes(shape)
 			made = append(made, &buffer{Buffer: b, info: wire.Kept{Shape: shape, Device: x.device}, bytes: bytes})
@@ -160,9 +163,6 @@ func (c *conn) perform(d *wire.Dec) error {
 		return errHangUp
 	}
 	made, err := c.s.execute(c.ss, u, program, device, ids)
-	if count := len(x.signature.Outputs); err == nil && len(made) != count {
-		err = fmt.Errorf("the execution of %q gave %d results, not %d", u.name, len(made), count)
-	}
 	c.s.fill(c.ss, first, made, len(x.signature.Outputs), err)
 	return nil
 }

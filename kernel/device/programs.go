@@ -108,7 +108,7 @@ func (s *Server) compile(ss *session, builder uint64, sum, name string) (sig wir
 	x := &executable{Executable: e, sum: sum}
 	_, x.signature.Inputs = e.Inputs()
 	x.signature.Outputs = e.Outputs()
-	x.known = true
+	x.known = !r.Spread()
 	for _, o := range x.signature.Outputs {
 		bytes, ok := wire.FlatBytes(o)
 		x.known, x.results = x.known && ok, x.results+bytes

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"fmt"
 	"unsafe"
 
@@ -80,36 +81,72 @@ func (c *conn) made(id uint64, b compute.Buffer, err error) error {
 	return nil
 }
 
-func (c *conn) download(id uint64) error {
+// download replies with small buffers that the client will want next, and the data of
+// one buffer behind the reply.
+func (c *conn) download(d *wire.Dec) error {
+	id, extra := d.Uint(), d.Len()
+	if extra > wire.MaxExtra {
+		return fmt.Errorf("a download that brings %d buffers along", extra)
+	}
 	b, err := c.s.hold(c.ss, id)
 	if err != nil {
 		return err
 	}
-	done := func() { c.s.release(b.info.ID) }
+	release := func() { c.s.release(b.info.ID) }
 	if err := c.s.untold(c.ss); err != nil {
-		done()
+		release()
 		return err
 	}
+	raw, shared, err := c.s.read(b)
+	if err != nil {
+		release()
+		return err
+	}
+	for range extra {
+		c.out.Bytes(c.s.small(c.ss, d.Uint()))
+	}
+	if c.bulk = raw; shared {
+		c.then = release
+	} else {
+		release()
+	}
+	return nil
+}
+
+// read returns a buffer's data: its own memory, if it is shared.
+func (s *Server) read(b *buffer) (raw []byte, shared bool, err error) {
 	n, ok := wire.FlatBytes(b.info.Shape)
 	if !ok {
-		done()
-		return fmt.Errorf("a buffer of shape %s cannot be read", b.info.Shape)
+		return nil, false, fmt.Errorf("a buffer of shape %s cannot be read", b.info.Shape)
 	}
-	if c.s.backend.HasSharedBuffers() {
+	if s.backend.HasSharedBuffers() {
 		if flat, err := b.Data(); err == nil {
 			if raw := dtypes.UnsafeByteSliceFromAny(flat); int64(len(raw)) == n {
-				c.bulk, c.then = raw, done
-				return nil
+				return raw, true, nil
 			}
 		}
 	}
-	defer done()
 	flat := dtypes.MakeAnySlice(b.info.Shape.DType, b.info.Shape.Size())
-	if err := b.ToFlatData(flat); err != nil {
-		return err
+	return dtypes.UnsafeByteSliceFromAny(flat), false, b.ToFlatData(flat)
+}
+
+// small returns a small buffer's data, nothing if that is not possible: nobody has asked
+// for it yet.
+func (s *Server) small(ss *session, id uint64) []byte {
+	s.mu.Lock()
+	b, err := ss.owned(id)
+	if err != nil || b.bytes > wire.MaxSmall {
+		s.mu.Unlock()
+		return nil
 	}
-	c.bulk = dtypes.UnsafeByteSliceFromAny(flat)
-	return nil
+	b.refs++
+	s.mu.Unlock()
+	defer s.release(b.info.ID)
+	raw, _, err := s.read(b)
+	if err != nil {
+		return nil
+	}
+	return bytes.Clone(raw)
 }
 
 func (c *conn) copyTo(d *wire.Dec) error {

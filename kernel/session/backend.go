@@ -73,6 +73,7 @@ type Backend struct {
 	builders     atomic.Uint64
 	buffers      atomic.Uint64
 	stream       stream
+	small        smallResults
 
 	mu    sync.Mutex
 	all   map[*wire.Conn]bool

@@ -92,7 +92,7 @@ func (f *function) Parent() compute.Function {
 }
 
 func (f *builder) call(method int, args ...any) (results, error) {
-	f.spread = f.spread || wire.BuilderT.Method(method).Name != "NewFunction"
+	f.spread = f.spread || wire.Spreads(wire.BuilderT, wire.BuilderT.Method(method).Name)
 	return f.record(wire.BuilderT.Method(method), nil, args)
 }
 

@@ -128,7 +128,11 @@ func (x *executable) Execute(inputs []compute.Buffer, donate []bool, device comp
 	}
 	out := make([]compute.Buffer, len(x.out))
 	for i, s := range x.out {
-		out[i] = x.b.refer(first+2*uint64(i), s, device)
+		own := x.b.refer(first+2*uint64(i), s, device)
+		if own.bytes <= wire.MaxSmall {
+			x.b.small.add(own)
+		}
+		out[i] = own
 	}
 	x.b.collector.add(x.bytes)
 	return out, nil

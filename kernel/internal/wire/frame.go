@@ -13,6 +13,12 @@ import (
 // Tensors are not in frames.
 const MaxFrame = 256 << 20
 
+// A download brings up to MaxExtra buffers of at most MaxSmall bytes along.
+const (
+	MaxExtra = 64
+	MaxSmall = 16
+)
+
 // MaxHello bounds the first frame of a connection, before the versions are compared.
 const MaxHello = 4 << 10
 

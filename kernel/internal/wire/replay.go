@@ -21,6 +21,7 @@ type Replayer struct {
 	values []compute.Value
 	shapes []shapes.Shape
 	hash   hash.Hash
+	spread bool
 	size   int64
 }
 
@@ -42,6 +43,16 @@ func (r *Replayer) Size() int64 {
 	defer r.mu.Unlock()
 	return r.size
 }
+
+// Spread says whether the program may run on several devices: the builder was told so.
+func (r *Replayer) Spread() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.spread
+}
+
+// Spreads says whether a call is about several devices.
+func Spreads(on reflect.Type, method string) bool { return on == BuilderT && method != "NewFunction" }
 
 // Memoised says whether the result of a method can be remembered by shapes. The
 // others define things, or depend on data.
@@ -127,6 +138,7 @@ func (r *Replayer) Apply(call []byte) (res Result, err error) {
 		res.Outputs = append(res.Outputs, ss)
 	}
 	r.hash.Write(call)
+	r.spread = r.spread || Spreads(onType, method.Name)
 	r.size += int64(len(call))
 	r.remember(key, res)
 	return res, nil
