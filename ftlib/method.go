@@ -82,18 +82,31 @@ type Rollout struct {
 	TopP        float64      `json:"top_p,omitempty" yaml:"top_p,omitempty"`                                 // zero: 1
 	TopK        int          `json:"top_k,omitempty" yaml:"top_k,omitempty"`                                 // zero: all
 	MinP        float64      `json:"min_p,omitempty" yaml:"min_p,omitempty"`                                 // zero: none
-	Rewards     []RewardFunc `json:"rewards,omitempty" yaml:"rewards,omitempty"`                             // what judges an answer, added up; zero: the right answer of the row
+	Rewards     []RewardFunc `json:"rewards,omitempty" yaml:"rewards,omitempty"`                             // what judges an answer, added up; zero: the right answer of the row, by its number
 	Stop        []string     `json:"stop,omitempty" yaml:"stop,omitempty"`                                   // texts that end an answer besides the end token; zero: none
 }
 
-// RewardFunc is one judge of an answer.
+// RewardFunc is one judge of an answer: a function of package reward, a reward model, or a function
+// given in Go.
 type RewardFunc struct {
-	Kind    string   `json:"kind" yaml:"kind"`                           // "numeric", "gsm8k", "math", "exact", "contains", "format", "length", "cosine", "repetition", "overlong", "code", "model", "prm", or the name of a function given in Go
-	Weight  *float64 `json:"weight,omitempty" yaml:"weight,omitempty"`   // nil: 1
-	Path    string   `json:"path,omitempty" yaml:"path,omitempty"`       // model, prm: a reward model: an adapter with a score head on the same base, or a model directory
-	Pattern string   `json:"pattern,omitempty" yaml:"pattern,omitempty"` // format: a regular expression that the whole answer matches; contains: a text
-	Max     float64  `json:"max,omitempty" yaml:"max,omitempty"`         // length, cosine, overlong: tokens; repetition: the penalty; zero: what the answer's limit is, and -1
-	Cache   float64  `json:"cache,omitempty" yaml:"cache,omitempty"`     // overlong: tokens before the limit from which the punishment grows; repetition: length of the n-grams; zero: a fifth, and 3
+	Use    string  `json:"use" yaml:"use"`                           // "accuracy", "reasoning_accuracy", "cosine", "think_format", "format", "repetition", "soft_overlong", "length", "code", "model", "prm", or the name of a function given in Go
+	Name   string  `json:"name,omitempty" yaml:"name,omitempty"`     // in charts; zero: Use
+	Weight float64 `json:"weight,omitempty" yaml:"weight,omitempty"` // zero: 1
+	Watch  bool    `json:"watch,omitempty" yaml:"watch,omitempty"`   // report it, but do not add it
+
+	Kind       string  `json:"kind,omitempty" yaml:"kind,omitempty"`               // accuracy, reasoning_accuracy, cosine: "gsm8k", "math" or "numeric"; zero: math
+	Path       string  `json:"path,omitempty" yaml:"path,omitempty"`               // model, prm: a reward model: an adapter with a score head on the same base, or a model directory
+	Steps      string  `json:"steps,omitempty" yaml:"steps,omitempty"`             // prm: what becomes of the scores of steps: "min", "product", "mean", "last", or "each" for a reward at each step; zero: min
+	Separator  string  `json:"separator,omitempty" yaml:"separator,omitempty"`     // prm: what stands between steps in an answer; zero: a new line
+	Pattern    string  `json:"pattern,omitempty" yaml:"pattern,omitempty"`         // format: what has to match
+	MaxLen     int     `json:"max_len,omitempty" yaml:"max_len,omitempty"`         // cosine, soft_overlong: tokens; length: the target
+	Cache      int     `json:"cache,omitempty" yaml:"cache,omitempty"`             // soft_overlong: the tokens before max_len that are punished
+	NgramSize  int     `json:"ngram_size,omitempty" yaml:"ngram_size,omitempty"`   // repetition; zero: 3
+	MaxPenalty float64 `json:"max_penalty,omitempty" yaml:"max_penalty,omitempty"` // repetition; zero: -1
+	Language   string  `json:"language,omitempty" yaml:"language,omitempty"`       // code: python or go; zero: python
+	Column     string  `json:"column,omitempty" yaml:"column,omitempty"`           // code: the column with the tests; zero: the answer
+	Unsafe     bool    `json:"unsafe,omitempty" yaml:"unsafe,omitempty"`           // code: run without a sandbox where none can be had
+	Seconds    float64 `json:"seconds,omitempty" yaml:"seconds,omitempty"`         // for one answer; zero: 60
 }
 
 // PPO is proximal policy optimization (Schulman et al. 2017) with a reward model, as RLHF

@@ -1,6 +1,9 @@
 package ftlib
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // resolve writes the documented defaults of the method in.
 func (m *Method) resolve() {
@@ -192,13 +195,15 @@ func (r Rollout) validate(c *checker, at string) {
 	c.within(at+"temperature", r.Temperature, 0, 100)
 	c.within(at+"top_p", r.TopP, 0, 1)
 	c.within(at+"min_p", r.MinP, 0, 1)
-	for _, f := range r.Rewards {
-		if f.Kind == "" {
-			c.errorf(at+"rewards", "a reward has no kind")
+	for i, f := range r.Rewards {
+		key := fmt.Sprintf("%srewards[%d]", at, i)
+		if f.Use == "" {
+			c.errorf(key, "a reward says with use: what it is")
 		}
-		if (f.Kind == "model" || f.Kind == "prm") && f.Path == "" {
-			c.errorf(at+"rewards", "a reward of kind %s has no path: name the directory of the reward model", f.Kind)
+		if (f.Use == "model" || f.Use == "prm") && f.Path == "" {
+			c.errorf(key, "a reward of a model has no path: name the directory of the reward model")
 		}
+		c.oneOf(key+".steps", f.Steps, "min", "product", "mean", "last", "each")
 	}
 }
 

@@ -68,7 +68,7 @@ func (m *grpoMethod) prepare(o *online, r *Rollout) error {
 	for name, v := range s.Metrics {
 		r.Metrics[name] = v
 	}
-	return nil
+	return processAdvantages(r, m.spec.Generations, m.spec.Scale != "none")
 }
 
 // units are those of the loss type: tokens or answers.

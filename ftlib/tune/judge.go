@@ -4,148 +4,132 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"regexp"
-	"runtime"
-	"strings"
-	"sync"
+	"slices"
 
 	"ftlab/ftlib"
-	"ftlab/ftlib/corpus"
-	"ftlab/ftlib/verify"
+	"ftlab/ftlib/reward"
 )
 
-// Sample is an answer of the model that is to be judged.
-type Sample struct {
-	Record corpus.Record // the row that it answers; Record.Text is the prompt as it was asked
-	Text   string        // the answer, without special tokens
-	IDs    []int32       // its tokens, the end token included
-	Prompt []int32       // tokens of the prompt
-	Ended  bool          // it ended by itself
-	Limit  int           // tokens it could have had
+// judges are what answers are rewarded by, in the order of the specification.
+type judges struct {
+	all  []judge
+	set  reward.Set // those that are functions
+	tell func(string, error)
 }
-
-// RewardFunc judges one answer. NaN says that it has nothing to say about it. It is called by
-// several goroutines; an error, or a panic, is a NaN for this answer alone, and is told.
-type RewardFunc func(ctx context.Context, s Sample) (float64, error)
 
 // judge is a reward with its name and weight.
 type judge struct {
 	name   string
 	weight float64
-	all    func(ctx context.Context, samples []Sample) ([]float64, error)
+	steps  bool                                                           // it rewards steps: its value is none
+	at     int                                                            // in set
+	model  func(ctx context.Context, answers []Answer) ([]float64, error) // instead: a reward model
 }
 
-// each makes a judge of a function that looks at one answer at a time.
-func each(f RewardFunc, warn func(error)) func(context.Context, []Sample) ([]float64, error) {
-	return func(ctx context.Context, samples []Sample) ([]float64, error) {
-		out := make([]float64, len(samples))
-		var wait sync.WaitGroup
-		slots := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
-		for i := range samples {
-			slots <- struct{}{}
-			wait.Go(func() {
-				defer func() {
-					if p := recover(); p != nil {
-						out[i] = math.NaN()
-						warn(fmt.Errorf("panic: %v", p))
-					}
-					<-slots
-				}()
-				v, err := f(ctx, samples[i])
-				if err != nil {
-					v = math.NaN()
-					warn(err)
-				}
-				out[i] = v
-			})
-		}
-		wait.Wait()
-		return out, ctx.Err()
-	}
-}
-
-// judges are the rewards of a rollout. own are functions given in Go, by name; models
-// makes the judges that are models.
-func judges(r ftlib.Rollout, own map[string]RewardFunc, model func(ftlib.RewardFunc) (judge, error), warn func(string, error)) ([]judge, error) {
-	specs := r.Rewards
+// newJudges makes the rewards of a specification. own are functions in Go by name; model
+// makes those that are models.
+func newJudges(specs []ftlib.RewardFunc, own map[string]reward.Func, model func(ftlib.RewardFunc) (judge, error), tell func(string, error)) (*judges, error) {
 	if len(specs) == 0 {
-		specs = []ftlib.RewardFunc{{Kind: "numeric"}}
-	}
-	var out []judge
-	seen := map[string]int{}
-	for _, s := range specs {
-		j := judge{name: s.Kind, weight: 1}
-		if s.Weight != nil {
-			j.weight = *s.Weight
+		specs = []ftlib.RewardFunc{{Use: "accuracy", Kind: "numeric"}}
+		for name := range own {
+			specs = append(specs, ftlib.RewardFunc{Use: name})
 		}
-		if f := own[s.Kind]; f != nil {
-			j.all = each(f, func(err error) { warn(s.Kind, err) })
-		} else if s.Kind == "model" || s.Kind == "prm" {
-			m, err := model(s)
-			if err != nil {
-				return nil, err
+		if len(own) > 0 { // given functions are what is meant
+			specs = specs[1:]
+			slices.SortFunc(specs, func(a, b ftlib.RewardFunc) int { return compare(a.Use, b.Use) })
+		}
+	}
+	js := &judges{tell: tell}
+	seen := map[string]int{}
+	for i, s := range specs {
+		fail := func(err error) error { return fmt.Errorf("tune: rewards[%d]: %w", i, err) }
+		j := judge{at: -1}
+		var c reward.Component
+		var err error
+		switch f := own[s.Use]; {
+		case f != nil:
+			c = reward.Component{Name: s.Use, Func: f}
+		case s.Use == "model" || s.Use == "prm":
+			if j, err = model(s); err != nil {
+				return nil, fail(err)
 			}
-			j.all = m.all
-		} else {
-			f, err := builtinReward(s, r.MaxLength)
+			j.at, c.Name = -1, s.Use
+		default:
+			c, err = reward.Spec{Use: s.Use, Kind: s.Kind, Pattern: s.Pattern, MaxLen: s.MaxLen, Cache: s.Cache, NgramSize: s.NgramSize,
+				MaxPenalty: s.MaxPenalty, Language: s.Language, Column: s.Column, Unsafe: s.Unsafe, Seconds: s.Seconds}.Component()
 			if err != nil {
-				return nil, err
+				return nil, fail(fmt.Errorf("%w; or model, prm, or the name of a function in Options.Rewards", err))
 			}
-			j.all = each(f, func(err error) { warn(s.Kind, err) })
+		}
+		if j.name = c.Name; s.Name != "" {
+			j.name = s.Name
 		}
 		if seen[j.name]++; seen[j.name] > 1 {
 			j.name = fmt.Sprintf("%s_%d", j.name, seen[j.name])
 		}
-		out = append(out, j)
+		if j.weight = s.Weight; s.Weight == 0 {
+			j.weight = 1
+		}
+		if s.Watch {
+			j.weight = 0
+		}
+		if j.model == nil {
+			c.Name, j.at = j.name, len(js.set)
+			js.set = append(js.set, c)
+		}
+		js.all = append(js.all, j)
 	}
-	return out, nil
+	return js, nil
 }
 
-// builtinReward is a reward by its kind.
-func builtinReward(s ftlib.RewardFunc, limit int) (RewardFunc, error) {
-	is := func(ok bool) (float64, error) {
-		if ok {
-			return 1, nil
-		}
-		return 0, nil
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
 	}
-	switch s.Kind {
-	case "numeric", "gsm8k", "math":
-		kind, err := verify.ParseKind(s.Kind)
-		if err != nil {
-			return nil, err
-		}
-		return func(_ context.Context, x Sample) (float64, error) {
-			if x.Record.Answer == "" {
-				return math.NaN(), nil
-			}
-			return is(verify.Check(kind, x.Record.Answer, x.Text).Correct)
-		}, nil
-	case "exact":
-		return func(_ context.Context, x Sample) (float64, error) {
-			want := x.Record.Answer
-			if want == "" {
-				want = x.Record.Completion.Plain()
-			}
-			return is(strings.TrimSpace(x.Text) == strings.TrimSpace(want))
-		}, nil
-	case "contains":
-		if s.Pattern == "" {
-			return nil, fmt.Errorf("tune: a reward of kind contains has no pattern: the text that an answer must contain")
-		}
-		return func(_ context.Context, x Sample) (float64, error) { return is(strings.Contains(x.Text, s.Pattern)) }, nil
-	case "format":
-		re, err := regexp.Compile("^(?s:" + s.Pattern + ")$")
-		if err != nil || s.Pattern == "" {
-			return nil, fmt.Errorf("tune: a reward of kind format needs a pattern, a regular expression for the whole answer: %q: %v", s.Pattern, err)
-		}
-		return func(_ context.Context, x Sample) (float64, error) { return is(re.MatchString(x.Text)) }, nil
-	case "length":
-		most := s.Max
-		if most == 0 {
-			most = float64(limit)
-		}
-		return func(_ context.Context, x Sample) (float64, error) { return -float64(len(x.IDs)) / most, nil }, nil
+	return 0
+}
+
+func (js *judges) weights() []float64 {
+	var w []float64
+	for _, j := range js.all {
+		w = append(w, j.weight)
 	}
-	return nil, fmt.Errorf("tune: a reward of kind %q is unknown; it is numeric, gsm8k, math, exact, contains, format, length, cosine, repetition, overlong, code, model, prm, or the name of a function in Options.Rewards", s.Kind)
+	return w
+}
+
+// of are the rewards of answers, [N][judges], NaN where a judge has nothing to say.
+func (js *judges) of(ctx context.Context, answers []Answer, samples []reward.Sample) ([][]float64, error) {
+	out := make([][]float64, len(answers))
+	for i := range out {
+		out[i] = make([]float64, len(js.all))
+	}
+	var scores reward.Scores
+	var err error
+	if len(js.set) > 0 {
+		if scores, err = js.set.Score(ctx, samples, reward.Options{}); err != nil {
+			return nil, fmt.Errorf("tune: %w", err)
+		}
+		for _, f := range scores.Failures {
+			js.tell(f.Component, f.Err)
+		}
+	}
+	for k, j := range js.all {
+		var values []float64
+		if j.model == nil {
+			values = scores.Parts[j.at]
+		} else if values, err = j.model(ctx, answers); err != nil {
+			return nil, fmt.Errorf("tune: the reward %s: %w", j.name, err)
+		}
+		for i, v := range values {
+			if math.IsInf(v, 0) {
+				v = math.NaN()
+				js.tell(j.name, fmt.Errorf("it is infinite"))
+			}
+			out[i][k] = v
+		}
+	}
+	return out, nil
 }

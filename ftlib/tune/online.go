@@ -149,6 +149,9 @@ func (o *online) Turn(key string, value float64) error {
 // modelJudge is a reward model: an adapter with a score head on the policy's base, or a
 // model of its own.
 func (o *online) modelJudge(s ftlib.RewardFunc) (judge, error) {
+	if s.Use == "prm" {
+		return o.processJudge(s)
+	}
 	e, err := o.scorer(s.Path)
 	if err != nil {
 		return judge{}, fmt.Errorf("tune: the reward model %s: %w", s.Path, err)
@@ -156,7 +159,7 @@ func (o *online) modelJudge(s ftlib.RewardFunc) (judge, error) {
 	if n := e.Labels(); n != 1 {
 		return judge{}, fmt.Errorf("tune: %s has %d scores; a reward model has one (method: reward trains it)", s.Path, n)
 	}
-	return judge{all: func(ctx context.Context, samples []Sample) ([]float64, error) { return o.scores(ctx, e, samples) }}, nil
+	return judge{model: func(ctx context.Context, answers []Answer) ([]float64, error) { return o.scores(ctx, e, answers) }}, nil
 }
 
 // scorer loads what a reward model consists of.
@@ -182,37 +185,61 @@ func (o *online) scorer(path string) (*llm.Engine, error) {
 }
 
 // scores are a reward model's of prompts with their answers, at the last token.
-func (o *online) scores(ctx context.Context, e *llm.Engine, samples []Sample) ([]float64, error) {
-	var out []float64
-	size, longest := o.run.Batch.Size, 0
-	for _, s := range samples {
-		longest = max(longest, len(s.Prompt)+len(s.IDs))
+func (o *online) scores(ctx context.Context, e *llm.Engine, answers []Answer) ([]float64, error) {
+	var examples []corpus.Example
+	var at [][]int
+	for _, a := range answers {
+		ex := o.example(a)
+		examples, at = append(examples, ex), append(at, []int{len(ex.IDs) - 1})
 	}
-	for from := 0; from < len(samples); from += size {
+	scores, err := o.scoresAt(ctx, e, examples, at)
+	out := make([]float64, len(scores))
+	for i, s := range scores {
+		out[i] = s[0][0]
+	}
+	return out, err
+}
+
+// scoresAt are the outputs of a score head at tokens of sequences, [N][tokens][labels].
+func (o *online) scoresAt(ctx context.Context, e *llm.Engine, examples []corpus.Example, at [][]int) ([][][]float64, error) {
+	size, longest := o.run.Batch.Size, 0
+	for _, ex := range examples {
+		longest = max(longest, len(ex.IDs))
+	}
+	out := make([][][]float64, 0, len(examples))
+	for from := 0; from < len(examples); from += size {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		var examples []corpus.Example
-		for _, s := range samples[from:min(from+size, len(samples))] {
-			ids := append(s.Prompt[:len(s.Prompt):len(s.Prompt)], s.IDs...)
-			examples = append(examples, corpus.Example{IDs: ids, Train: make([]bool, len(ids))})
-		}
-		b := corpus.OneBatch(examples, size, roundUp(longest))
+		to := min(from+size, len(examples))
+		b := corpus.OneBatch(examples[from:to], size, roundUp(longest))
 		p, err := e.Forward(b, llm.ForwardOptions{})
 		if err != nil {
 			return nil, err
 		}
-		var at []int32
-		for row := range examples {
-			at = append(at, last(b, row))
+		var rows []int32
+		for i := from; i < to; i++ {
+			for _, t := range at[i] {
+				rows = append(rows, int32((i-from)*b.T+t))
+			}
 		}
-		scores, err := p.Scores(at)
+		var scores []float32
+		if len(rows) > 0 {
+			scores, err = p.Scores(rows)
+		}
 		p.Close()
 		if err != nil {
 			return nil, err
 		}
-		for _, v := range scores {
-			out = append(out, float64(v))
+		labels := e.Labels()
+		for i := from; i < to; i++ {
+			list := make([][]float64, len(at[i]))
+			for k := range list {
+				for range labels {
+					list[k], scores = append(list[k], float64(scores[0])), scores[1:]
+				}
+			}
+			out = append(out, list)
 		}
 	}
 	return out, nil

@@ -14,11 +14,12 @@ import (
 	"ftlab/ftlib/chat"
 	"ftlab/ftlib/ckpt"
 	"ftlab/ftlib/llm"
+	"ftlab/ftlib/reward"
 	"ftlab/ftlib/token"
 )
 
 // openParts opens the model and the data of a resolved run, both at once.
-func openParts(run ftlib.Run, g *given, rewards map[string]RewardFunc) (*parts, error) {
+func openParts(run ftlib.Run, g *given, rewards map[string]reward.Func) (*parts, error) {
 	if _, err := llm.Resolve(run.Model.Path); err != nil {
 		return nil, fmt.Errorf("tune: model.path: %w", err)
 	}
@@ -57,7 +58,7 @@ func present(key, path, what string) error {
 }
 
 // newStepper makes the model, its method and its optimizer.
-var newStepper = func(run ftlib.Run, g *given, rewards map[string]RewardFunc) (Stepper, string, error) {
+var newStepper = func(run ftlib.Run, g *given, rewards map[string]reward.Func) (Stepper, string, error) {
 	if run.Method.STaR != nil {
 		return openSTaR(run, g, rewards)
 	}

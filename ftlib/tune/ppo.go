@@ -115,6 +115,7 @@ func byAnswer(values []float32, r *Rollout, at []int) [][]float64 {
 
 func (m *ppoMethod) prepare(o *online, r *Rollout) error {
 	var e loss.Experience
+	stepped := false
 	for from := 0; from < len(r.Samples); from += o.run.Batch.Size {
 		var at []int
 		for i := from; i < min(from+o.run.Batch.Size, len(r.Samples)); i++ {
@@ -135,9 +136,17 @@ func (m *ppoMethod) prepare(o *online, r *Rollout) error {
 	for _, a := range r.Samples {
 		e.LogP, e.Ref = append(e.LogP, a.LogP), append(e.Ref, a.Ref)
 		e.Length, e.Scores, e.Ended = append(e.Length, len(a.IDs)), append(e.Scores, a.Reward), append(e.Ended, a.Ended)
-		if a.Tokens != nil { // rewards of steps, by token
-			e.StepRewards = append(e.StepRewards, a.Tokens)
+		if a.Steps != nil {
+			stepped = true
 		}
+		row := make([]float64, len(a.IDs))
+		for _, s := range a.Steps {
+			row[s.End] += s.Right
+		}
+		e.StepRewards = append(e.StepRewards, row)
+	}
+	if !stepped {
+		e.StepRewards = nil
 	}
 	targets, err := m.formula(o).Prepare(e)
 	if err != nil {

@@ -7,11 +7,13 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"strings"
 
 	"ftlab/ftlib"
 	"ftlab/ftlib/corpus"
 	"ftlab/ftlib/llm"
 	"ftlab/ftlib/loss"
+	"ftlab/ftlib/reward"
 	"ftlab/ftlib/token"
 )
 
@@ -30,7 +32,7 @@ type online struct {
 	tok     *token.Tokenizer
 	ref     *llm.Engine // the policy before this run; nil: not needed
 	own     *llm.Adapter
-	judges  []judge
+	judges  *judges
 	close   []func()
 	told    map[string]bool // failures of rewards that were told
 	warned  []string
@@ -75,6 +77,7 @@ type Answer struct {
 	Scores    []jsonFloat `json:"rewards"`
 	Reward    float64     `json:"reward"`
 	Advantage float64     `json:"advantage"`
+	Steps     []Scored    `json:"steps,omitempty"`            // rewarded one by one
 	Tokens    []float64   `json:"token_advantages,omitempty"` // under process supervision
 	Left      bool        `json:"left_out,omitempty"`         // trains nothing
 }
@@ -111,7 +114,7 @@ func onlineMethodOf(run ftlib.Run) (onlineMethod, ftlib.Rollout) {
 }
 
 // openOnline loads the policy of a run that samples.
-func openOnline(run ftlib.Run, g *given, rewards map[string]RewardFunc) (Stepper, string, error) {
+func openOnline(run ftlib.Run, g *given, rewards map[string]reward.Func) (Stepper, string, error) {
 	m, roll := onlineMethodOf(run)
 	t, about, err := openTrainer(run, needs{tokens: true}, g)
 	if err != nil {
@@ -132,7 +135,7 @@ func openOnline(run ftlib.Run, g *given, rewards map[string]RewardFunc) (Stepper
 	if o.gen, err = llm.NewGenerator(o.model, llm.GeneratorOptions{Tokenizer: o.tok, MaxRows: min(64, prompts*answers)}); err != nil {
 		return fail(err)
 	}
-	if o.judges, err = judges(roll, rewards, o.modelJudge, o.warn); err != nil {
+	if o.judges, err = newJudges(roll.Rewards, rewards, o.modelJudge, o.warn); err != nil {
 		return fail(err)
 	}
 	if _, ref := m.needs(run); ref {
@@ -361,46 +364,46 @@ func (o *online) write(asked []int, answers int, seed uint64, greedy bool) ([]An
 	return out, nil
 }
 
-// samples are answers as judges see them.
-func (o *online) samples(answers []Answer) []Sample {
-	out := make([]Sample, len(answers))
+// samples are answers as functions see them.
+func (o *online) samples(answers []Answer) []reward.Sample {
+	out := make([]reward.Sample, len(answers))
 	for i, a := range answers {
-		g := o.prompts[a.Prompt]
-		out[i] = Sample{Record: *g.Record, Text: a.Text, IDs: a.IDs, Prompt: g.Seqs[0].IDs, Ended: a.Ended, Limit: o.roll.MaxLength}
+		r := o.prompts[a.Prompt].Record
+		out[i] = reward.Sample{Prompt: r.Text, Completion: a.Text, IDs: a.IDs, Answer: r.Answer, Columns: columnsOf(r)}
 	}
 	return out
 }
 
-// judged are the rewards of answers, [N][judges], NaN where a judge has nothing to say.
-func (o *online) judged(answers []Answer) ([][]float64, error) {
-	samples := o.samples(answers)
-	out := make([][]float64, len(answers))
-	for i := range out {
-		out[i] = make([]float64, len(o.judges))
-	}
-	for k, j := range o.judges {
-		values, err := j.all(o.context, samples)
-		if err != nil {
-			return nil, fmt.Errorf("tune: the reward %s: %w", j.name, err)
+// columnsOf is what a row says besides the problem.
+func columnsOf(r *corpus.Record) map[string]string {
+	columns := map[string]string{"problem": r.Problem, "rationale": r.Rationale, "code": r.Code, "completion": r.Completion.Plain()}
+	switch tests := r.Tests.(type) {
+	case nil:
+	case string:
+		columns["tests"] = tests
+	case []any:
+		var lines []string
+		for _, t := range tests {
+			lines = append(lines, fmt.Sprint(t))
 		}
-		for i, v := range values {
-			if math.IsInf(v, 0) {
-				v = math.NaN()
-				o.warn(j.name, fmt.Errorf("it is infinite"))
-			}
-			out[i][k] = v
+		columns["tests"] = strings.Join(lines, "\n")
+	default:
+		columns["tests"] = fmt.Sprint(tests)
+	}
+	for name, v := range columns {
+		if v == "" {
+			delete(columns, name)
 		}
 	}
-	return out, nil
+	return columns
 }
 
-func (o *online) weights() []float64 {
-	var w []float64
-	for _, j := range o.judges {
-		w = append(w, j.weight)
-	}
-	return w
+// judged are the rewards of answers, [N][judges], NaN where a judge has nothing to say.
+func (o *online) judged(answers []Answer) ([][]float64, error) {
+	return o.judges.of(o.context, answers, o.samples(answers))
 }
+
+func (o *online) weights() []float64 { return o.judges.weights() }
 
 // score judges a rollout and notes what the field logs of it.
 func (o *online) score(r *Rollout) error {
@@ -429,11 +432,18 @@ func (o *online) score(r *Rollout) error {
 		}
 		r.Metrics["reward"] += a.Reward / n
 	}
-	for k, j := range o.judges {
+	for k, j := range o.judges.all {
 		sum, count := 0.0, 0.0
 		for i := range rewards {
 			if v := rewards[i][k]; !math.IsNaN(v) {
 				sum, count = sum+v, count+1
+			}
+		}
+		if j.steps {
+			for _, a := range r.Samples {
+				for _, s := range a.Steps {
+					sum, count = sum+s.Right, count+1
+				}
 			}
 		}
 		if count > 0 {

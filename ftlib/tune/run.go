@@ -14,6 +14,7 @@ import (
 	"ftlab/ftlib"
 	"ftlab/ftlib/ckpt"
 	"ftlab/ftlib/llm"
+	"ftlab/ftlib/reward"
 )
 
 // Options are what a run needs besides its specification. The zero value trains
@@ -32,7 +33,7 @@ type Options struct {
 
 	// Rewards are judges of answers in Go, by the name that a reward's kind has in the
 	// specification, for methods that sample.
-	Rewards map[string]RewardFunc
+	Rewards map[string]reward.Func
 
 	open func(ftlib.Run) (*parts, error) // of tests
 }

@@ -13,6 +13,7 @@ import (
 	"ftlab/ftlib/corpus"
 	"ftlab/ftlib/llm"
 	"ftlab/ftlib/loss"
+	"ftlab/ftlib/reward"
 )
 
 // star is the self-taught reasoner (Zelikman et al. 2022). A round
@@ -70,7 +71,7 @@ func (m *starMethod) loss(*online, *Rollout, []int, *corpus.Batch, llm.TokenStat
 	return loss.Result{}, errors.New("tune: STaR trains on rows")
 }
 
-func openSTaR(run ftlib.Run, g *given, rewards map[string]RewardFunc) (Stepper, string, error) {
+func openSTaR(run ftlib.Run, g *given, rewards map[string]reward.Func) (Stepper, string, error) {
 	if run.Method.STaR.FewShot != "" && run.Data.Prompt == "" {
 		return nil, "", errors.New("tune: method.star.few_shot is put before plain prompts: set data.prompt_format")
 	}
