@@ -4,5 +4,9 @@ package main
 // to the same work in process, or with the milliseconds that somebody waits.
 var kernelBenches = []bench{
 	{"step_ratio", func(o options) (result, error) { return stepRatio("step_ratio", 1, 16, o) }},
+	{"new_cell", func(o options) (result, error) { return waits("new_cell", o) }},
+	{"edited_cell", func(o options) (result, error) { return waits("edited_cell", o) }},
+	{"second_process_first_step", secondProcess},
+	{"start_to_result", func(o options) (result, error) { return waits("start_to_result", o) }},
 	{"step_ratio_long", func(o options) (result, error) { return stepRatio("step_ratio_long", 3, 64, o) }},
 }

@@ -42,6 +42,7 @@ var trainBenches = []bench{
 // options are what the benches need.
 type options struct {
 	python, ft, peer, model, data string
+	cell, client, kernels         string // of the kernel's measurements
 	rounds                        int
 }
 
@@ -50,13 +51,16 @@ func main() {
 	var o options
 	asJSON := flag.Bool("json", false, "print a JSON list")
 	kernel := flag.Bool("kernel", false, "measure the kernel instead of the training")
-	worker := flag.String("worker", "", "run as a worker: train CONFIG, decode BATCH, step ROWS LENGTH (internal)")
+	worker := flag.String("worker", "", "run as a worker: train CONFIG, decode BATCH, step ROWS LENGTH, first MODEL (internal)")
 	only := flag.String("only", "", "comma-separated names; empty: all")
 	flag.StringVar(&o.python, "python", "", "Python with torch, transformers, peft and trl")
 	flag.StringVar(&o.ft, "ft", "", "the ft program")
 	flag.StringVar(&o.peer, "peer", "", "the peers' script")
 	flag.StringVar(&o.model, "model", "", "a small model directory for first_step and peak")
 	flag.StringVar(&o.data, "data", "", "rows to fine-tune it on, jsonl with a text column")
+	flag.StringVar(&o.cell, "cell", "", "this program, built as cells are")
+	flag.StringVar(&o.client, "client", "", "the Jupyter client's script")
+	flag.StringVar(&o.kernels, "kernels", "", "folder of the installed kernelspec")
 	flag.IntVar(&o.rounds, "rounds", 9, "rounds of each side")
 	flag.Parse()
 	if *worker != "" {

@@ -49,6 +49,9 @@ func newModel(name string) (*llm.Model, shape, error) {
 // runWorker prepares a measurement, says "ready", and runs one round for every line
 // that it reads.
 func runWorker(kind string, args []string) error {
+	if kind == "first" {
+		return firstStep(args[0])
+	}
 	var round func() error
 	var err error
 	switch kind {
@@ -95,6 +98,12 @@ func loraStep(m *llm.Model, s shape) (func() error, error) {
 	if _, err := m.NewAdapter(ftlib.LoRA{R: 16, Alpha: 32}, 1); err != nil {
 		return nil, err
 	}
+	step, err := stepOf(m, s)
+	return func() error { _, err := step(); return err }, err
+}
+
+// stepOf takes training steps of the adapter that is on, on one batch; each gives the loss.
+func stepOf(m *llm.Model, s shape) (func() (float64, error), error) {
 	e, err := llm.NewEngine(m, llm.EngineOptions{})
 	if err != nil {
 		return nil, err
@@ -115,13 +124,14 @@ func loraStep(m *llm.Model, s shape) (func() error, error) {
 	}
 	scale := float32(1 / b.Trained())
 	step := 0
-	return func() error {
+	return func() (float64, error) {
 		step++
-		if _, err := sft.Accumulate(b, scale); err != nil {
-			return err
+		sums, err := sft.Accumulate(b, scale)
+		if err != nil {
+			return 0, err
 		}
-		_, err := sft.Apply(tune.Hyper{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, MaxGradNorm: 1, Step: step})
-		return err
+		_, err = sft.Apply(tune.Hyper{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, MaxGradNorm: 1, Step: step})
+		return sums.Loss, err
 	}, nil
 }
 
