@@ -52,7 +52,9 @@ func StartLab(t testing.TB, root string) *Lab {
 	for _, name := range []string{"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_SETTINGS_DIR", "IPYTHONDIR"} {
 		cmd.Env = append(cmd.Env, name+"="+filepath.Join(private, strings.ToLower(name)))
 	}
-	cmd.Env = append(os.Environ(), cmd.Env...)
+	// A device server of the test's own: the user's is left alone.
+	device := "FTLAB_DEVICE=" + filepath.Join(private, "d", "s")
+	cmd.Env = append(append(os.Environ(), cmd.Env...), device)
 	log, err := os.Create(l.log)
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +75,9 @@ func StartLab(t testing.TB, root string) *Lab {
 			<-done
 		}
 		log.Close()
+		stop := exec.Command(filepath.Join(root, ".lab", "bin", "ft"), "device", "stop", "--discard")
+		stop.Env = append(os.Environ(), device)
+		_ = stop.Run() // where no cell has computed there is none
 	})
 	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		if r, err := http.Get(l.addr + "/api/status"); err == nil {

@@ -141,6 +141,11 @@ func TestMask(t *testing.T) {
 	if text := plain(t, func() { mask.File(file, 2) }); !strings.Contains(text, "row 1, chat") || !strings.Contains(text, "row 2, chat") || strings.Contains(text, "row 3") {
 		t.Errorf("two rows of a file:\n%s", text)
 	}
+	pair := corpus.Record{Kind: corpus.KindPreference, Num: 3, Prompt: corpus.Content{Text: "Say hi."}, Chosen: corpus.Content{Text: " Hello."}, Rejected: corpus.Content{Text: " No."}}
+	text := plain(t, func() { mask.Show(pair) })
+	if _, rejected, ok := strings.Cut(text, "row 3, rejected"); !ok || !strings.Contains(rejected, "No") || !strings.Contains(text, "row 3, chosen") || strings.Contains(rejected, "Hello") {
+		t.Errorf("both sides of a preference:\n%s", text)
+	}
 	if text := plain(t, func() { Mask{}.Show(record) }); !strings.Contains(text, "needs Model") {
 		t.Error(text)
 	}

@@ -35,14 +35,15 @@ func (m Mask) File(path string, n int) {
 	var rows []maskedRow
 	load, err := m.load()
 	for r, bad := range records {
-		if err != nil || len(rows) == n {
+		if err != nil || n == 0 {
 			break
 		}
+		n--
 		if bad != nil {
 			rows = append(rows, maskedRow{err: bad})
 			continue
 		}
-		rows = append(rows, load(r))
+		rows = append(rows, load(r)...)
 	}
 	m.show(rows, err)
 }
@@ -53,7 +54,7 @@ func (m Mask) Show(records ...corpus.Record) {
 	load, err := m.load()
 	if err == nil {
 		for _, r := range records {
-			rows = append(rows, load(r))
+			rows = append(rows, load(r)...)
 		}
 	}
 	m.show(rows, err)
@@ -67,8 +68,9 @@ func (m Mask) show(rows []maskedRow, err error) {
 	showView(masked(rows))
 }
 
-// load gives the function that makes tokens of a record.
-func (m Mask) load() (func(corpus.Record) maskedRow, error) {
+// load gives the function that makes tokens of a record: a line, or two for a
+// preference.
+func (m Mask) load() (func(corpus.Record) []maskedRow, error) {
 	if m.Model == "" {
 		return nil, errors.New("notebook: Mask needs Model, the folder of the tokenizer")
 	}
@@ -84,9 +86,17 @@ func (m Mask) load() (func(corpus.Record) maskedRow, error) {
 		return nil, err
 	}
 	so := corpus.SpanOptions{TrainOn: m.TrainOn, System: m.System, Chat: m.Template != "", EOS: corpus.EOSText(tok)}
-	return func(r corpus.Record) maskedRow {
-		views, err := corpus.Tokens(tok, r, tmpl, so, corpus.EncodeOptions{MaxLength: m.MaxLength})
-		return maskedRow{fmt.Sprintf("row %d, %s", r.Num, r.Kind), views, err}
+	return func(r corpus.Record) []maskedRow {
+		row := func(what string) maskedRow {
+			views, err := corpus.Tokens(tok, r, tmpl, so, corpus.EncodeOptions{MaxLength: m.MaxLength})
+			return maskedRow{fmt.Sprintf("row %d, %s", r.Num, what), views, err}
+		}
+		if r.Kind != corpus.KindPreference {
+			return []maskedRow{row(string(r.Kind))}
+		}
+		rows := []maskedRow{row("chosen")}
+		r.Chosen, r.Rejected = r.Rejected, r.Chosen
+		return append(rows, row("rejected"))
 	}, nil
 }
 

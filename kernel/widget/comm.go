@@ -2,7 +2,6 @@ package widget
 
 import (
 	"encoding/json"
-	"math"
 	"reflect"
 	"slices"
 )
@@ -180,5 +179,3 @@ func (h *Hub) fromUser(w *model, given map[string]json.RawMessage, say func(any)
 func sameType(was, is any) bool {
 	return was == nil || is == nil || reflect.TypeOf(was) == reflect.TypeOf(is)
 }
-
-func power(base, exponent float64) float64 { return math.Pow(base, exponent) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"sync"
@@ -303,10 +304,10 @@ func (m *model) clamped() State {
 		return nil
 	}
 	if b, ok := m.state["base"].(float64); ok {
-		low, high = power(b, low), power(b, high)
+		low, high = math.Pow(b, low), math.Pow(b, high)
 	}
-	if v < low || v > high {
-		return State{"value": max(low, min(v, high))}
+	if nearest := max(low, min(v, high)); nearest != v && !math.IsInf(nearest, 0) && !math.IsNaN(nearest) { // JSON has neither
+		return State{"value": nearest}
 	}
 	return nil
 }

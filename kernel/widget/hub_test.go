@@ -404,3 +404,41 @@ func TestKernelGone(t *testing.T) {
 		t.Error("connected to nobody")
 	}
 }
+
+// FuzzHandle: whatever a page sends, the hub goes on, and its state is still one that
+// can be sent.
+func FuzzHandle(f *testing.F) {
+	const id = "WIDGET" // stands for the widget's id
+	for _, seed := range []string{
+		`{"comm_id":"WIDGET","data":{"method":"update","state":{"value":0.5},"buffer_paths":[]}}`,
+		`{"comm_id":"WIDGET","data":{"method":"update","state":{"value":1e999,"min":null,"max":"x","index":-1}}}`,
+		`{"comm_id":"WIDGET","data":{"method":"update","state":{"min":1e308}}}`,
+		`{"comm_id":"WIDGET","data":{"method":"update","state":{"base":-1,"min":0.5}}}`,
+		`{"comm_id":"WIDGET","data":{"method":"request_state"}}`,
+		`{"comm_id":"WIDGET","data":{"method":"custom","content":{"event":"click"}}}`,
+		`{"comm_id":"c","target_name":"jupyter.widget.control","data":{}}`,
+		`{"comm_id":"c","data":{"method":"request_states"}}`,
+		`{"comm_id":"WIDGET","data":null}`, `[]`, ``, `{"comm_id":{}}`,
+	} {
+		for kind := range uint8(3) {
+			f.Add(kind, seed)
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, content string) {
+		h := NewHub()
+		page := attach(t, h)
+		slider, err := h.Open(Spec{Kind: FloatLogSlider})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds := []string{"comm_open", "comm_msg", "comm_close"}
+		reply := func(kind string, content any) { page.hear(kind, content, nil) } // fails where it is not JSON
+		h.Handle("comm_open", []byte(`{"comm_id":"c","target_name":"jupyter.widget.control"}`), nil, nil, reply)
+		h.Handle(kinds[int(kind)%3], []byte(strings.ReplaceAll(content, id, slider.ID)), nil, nil, reply)
+		h.Handle("comm_msg", []byte(`{"comm_id":"c","data":{"method":"request_states"}}`), nil, nil, reply)
+		last := page.heard[len(page.heard)-1]
+		if kinds[int(kind)%3] != "comm_close" && len(last.Content.Data.States) != 3 {
+			t.Errorf("%d states after %s %q", len(last.Content.Data.States), kinds[int(kind)%3], content)
+		}
+	})
+}
