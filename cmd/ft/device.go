@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -41,7 +42,7 @@ Every minute, and when it ends, the server saves what is kept, if that has chang
 next server restores it, also after one that was killed.`,
 	}
 	cmd.AddCommand(deviceStartCmd(), deviceRunCmd(), deviceStatusCmd(), deviceStopCmd(), deviceRestartCmd(),
-		deviceLoadCmd(), deviceDropCmd(), deviceCheckpointCmd(), deviceRestoreCmd())
+		deviceTokenCmd(), deviceConnectCmd(), deviceLoadCmd(), deviceDropCmd(), deviceCheckpointCmd(), deviceRestoreCmd())
 	return cmd
 }
 
@@ -53,6 +54,7 @@ type deviceFlags struct {
 	state   string
 	every   time.Duration
 	fresh   bool
+	listen  string
 }
 
 func (f *deviceFlags) set() *pflag.FlagSet {
@@ -63,6 +65,7 @@ func (f *deviceFlags) set() *pflag.FlagSet {
 	set.StringVar(&f.state, "state", "", "folder for what is saved; none: nothing is (default: one beside the socket)")
 	set.DurationVar(&f.every, "every", time.Minute, "how often to save what is kept, if it has changed")
 	set.BoolVar(&f.fresh, "fresh", false, "start with nothing kept; what was saved is moved aside")
+	set.StringVar(&f.listen, "listen", "", "HOST:PORT to open for programs on other machines that have a token (see ft device token)")
 	return set
 }
 
@@ -253,9 +256,21 @@ func runDevice(cmd *cobra.Command, f *deviceFlags, ready func()) error {
 		}
 	}()
 	defer close(terminated)
+	var all net.Listener = l
+	if f.listen != "" {
+		a, err := device.OpenAuthority("")
+		if err != nil {
+			return err
+		}
+		var port net.Addr
+		if all, port, err = device.ListenAlso(l, f.listen, a); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "open for programs with a token at %s; ft device token HOST:PORT makes one\n", port)
+	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s at %s; ft device stop ends it\n", b.Description(), addr)
 	ready()
-	return s.Serve(l)
+	return s.Serve(all)
 }
 
 func deviceStopCmd() *cobra.Command {

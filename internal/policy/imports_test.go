@@ -35,12 +35,13 @@ var mayImport = map[string]string{
 	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/loss ftlib/optim ftlib/reward ftlib/safetensors ftlib/token ftlib/verify",
 
 	"kernel/internal/wire":        "",
+	"kernel/internal/trust":       "kernel/internal/wire",
 	"kernel/internal/link":        "",
 	"kernel/widget":               "kernel/internal/link",
 	"kernel/internal/gopls":       "",
-	"kernel/session":              "kernel/internal/wire",
+	"kernel/session":              "kernel/internal/trust kernel/internal/wire",
 	"kernel/session/internal/gen": "kernel/internal/wire",
-	"kernel/device":               "ftlib/safetensors kernel/internal/wire",
+	"kernel/device":               "ftlib/safetensors kernel/internal/trust kernel/internal/wire",
 
 	"kernel/spec":     "",
 	"kernel/jupyter":  "kernel/internal/gopls",

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"ftlab/kernel/internal/trust"
 	"ftlab/kernel/internal/wire"
 )
 
@@ -37,7 +38,7 @@ func (s *Server) serve(nc net.Conn) {
 		delete(s.conns, nc)
 		s.mu.Unlock()
 	}()
-	if wire.SameUser(nc) != nil {
+	if wire.SameUser(nc) != nil && !trust.Proved(nc) {
 		return
 	}
 	limit := wire.MaxHello

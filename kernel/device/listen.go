@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"ftlab/kernel/internal/trust"
 	"ftlab/kernel/internal/wire"
 )
 
@@ -50,4 +51,36 @@ func (l *Listener) Close() error {
 	err := l.Listener.Close()
 	l.release()
 	return err
+}
+
+// Authority issues the tokens of clients on other machines.
+type Authority = trust.Authority
+
+// Token is what such a client needs.
+type Token = trust.Token
+
+// OpenAuthority reads the authority of a folder, "" for ftlab/trust in the user's
+// configuration, and makes it if needed.
+func OpenAuthority(dir string) (*Authority, error) {
+	if dir == "" {
+		config, err := os.UserConfigDir()
+		if err != nil {
+			return nil, fmt.Errorf("device: %w", err)
+		}
+		dir = filepath.Join(config, "ftlab", "trust")
+	}
+	return trust.Open(dir)
+}
+
+// ParseToken reads the line that a client was given.
+func ParseToken(line string) (Token, error) { return trust.Parse(line) }
+
+// ListenAlso adds a TCP port (host:port) to a socket, for who has a token of the
+// authority: TLS 1.3, both sides prove who they are before anything is read.
+func ListenAlso(l net.Listener, addr string, a *Authority) (both net.Listener, port net.Addr, err error) {
+	tcp, err := trust.Listen(addr, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	return trust.Join(l, tcp), tcp.Addr(), nil
 }

@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/shapes"
 
+	"ftlab/kernel/internal/trust"
 	"ftlab/kernel/internal/wire"
 )
 
@@ -51,7 +53,7 @@ func init() {
 // ftlab/device.sock below XDG_RUNTIME_DIR or the user's cache folder.
 func DefaultAddr() (string, error) {
 	if addr := os.Getenv(EnvAddr); addr != "" {
-		return filepath.Abs(addr)
+		return address(addr)
 	}
 	dir := os.Getenv("XDG_RUNTIME_DIR")
 	if dir == "" {
@@ -114,11 +116,17 @@ func Connect(addr string) (*Backend, error) {
 }
 
 func address(addr string) (string, error) {
-	if addr == "" {
+	switch {
+	case addr == "":
 		return DefaultAddr()
+	case Remote(addr):
+		return addr, nil
 	}
 	return filepath.Abs(addr)
 }
+
+// Remote says whether an address is of a server on another machine (tls://HOST:PORT).
+func Remote(addr string) bool { return strings.HasPrefix(addr, trust.Scheme) }
 
 // alive asks the server, so that a server that was replaced is noticed.
 func (b *Backend) alive() bool {
@@ -139,8 +147,12 @@ func connect(addr string) (*Backend, error) {
 
 // dial opens a connection; the first one of a session learns what the backend is.
 func (b *Backend) dial(first bool) (_ *wire.Conn, err error) {
-	nc, err := net.Dial("unix", b.addr)
-	if err != nil {
+	var nc net.Conn
+	if Remote(b.addr) {
+		if nc, err = trust.Dial(b.addr); err != nil {
+			return nil, fmt.Errorf("session: %w at %s: %w", ErrNoServer, b.addr, err)
+		}
+	} else if nc, err = net.Dial("unix", b.addr); err != nil {
 		return nil, fmt.Errorf("session: %w at %s (ft device start starts one): %w", ErrNoServer, b.addr, err)
 	}
 	defer func() {
@@ -148,7 +160,7 @@ func (b *Backend) dial(first bool) (_ *wire.Conn, err error) {
 			nc.Close()
 		}
 	}()
-	if err := wire.SameUser(nc); err != nil {
+	if err := wire.SameUser(nc); err != nil && !Remote(b.addr) {
 		return nil, fmt.Errorf("session: %s: %w", b.addr, err)
 	}
 	c := wire.NewConn(nc)

@@ -29,7 +29,11 @@ func Start(addr string, command ...string) (*Backend, error) {
 	if err == nil || !errors.Is(err, ErrNoServer) || len(command) == 0 {
 		return b, err
 	}
-	if addr, err = address(addr); err != nil {
+	full, addrErr := address(addr)
+	if addrErr != nil {
+		return nil, addrErr
+	}
+	if addr = full; Remote(addr) { // it is started on its own machine
 		return nil, err
 	}
 	if err := wire.PrivateDir(filepath.Dir(addr)); err != nil {
