@@ -107,7 +107,7 @@ func (f *Figure) single(c Curve) {
 }
 
 // Metric draws one of the numbers that events carry besides the loss, by its name:
-// "grad_norm", "tokens_per_second", or any name in [ftlib.Event.Metrics].
+// "grad_norm", "tokens_per_second", "learning_rate", "memory_gib", or any name in [ftlib.Event.Metrics].
 func Metric(name string, curves ...Curve) Figure {
 	f := Figure{Title: name, X: Axis{Name: "step", Whole: true}, Y: []Axis{{Name: name}}}
 	for i, c := range curves {
@@ -229,6 +229,10 @@ func metric(events []ftlib.Event, name string) points {
 			v, ok = e.GradNorm, true
 		case name == "tokens_per_second" && e.TokensPerSecond > 0:
 			v, ok = e.TokensPerSecond, true
+		case name == "learning_rate" && e.LR > 0:
+			v, ok = e.LR, true
+		case name == "memory_gib" && e.Memory > 0:
+			v, ok = float64(e.Memory)/(1<<30), true
 		}
 		if ok {
 			p.put(float64(e.Step), v)

@@ -36,14 +36,16 @@ type Loop struct {
 	Sink       ftlib.Sink                               // besides Dir; nil: none
 	Where      func(example int) (file string, row int) // of Batch.Rows; nil: not known
 	Clock      func() time.Time                         // nil: time.Now
+	Memory     func() int64                             // bytes held by what computes; nil: not known
 	Beside     func(dir string, whole bool) error       // adds to saved weights what goes with them, of a whole model or an adapter; nil: nothing
 
 	plan     schedule
 	state    loopState
 	controls controls
 	timer    timer
-	saved    int  // step of the last checkpoint of this process, -1: none
-	asked    bool // the checkpoint that is being saved is one that a person asked for
+	weighed  time.Time // when the memory was last looked at
+	saved    int       // step of the last checkpoint of this process, -1: none
+	asked    bool      // the checkpoint that is being saved is one that a person asked for
 	resumed  bool
 	early    []string // warnings from before the first event
 	about    string   // of data and machine, for the first event
@@ -199,7 +201,7 @@ func (l *Loop) step() error {
 	l.last, l.result.Loss, l.result.Step, l.result.Seen = &loss, loss, step, l.state.Seen
 	return l.emit(ftlib.Event{
 		Type: ftlib.EventStep, Loss: &loss, LR: lr, GradNorm: norm, Tokens: int(math.Round(tokens)), Seen: l.state.Seen,
-		Metrics: l.result.Metrics, TokensPerSecond: l.timer.rate(), SecondsLeft: l.timer.left(l.plan.Steps - step),
+		Metrics: l.result.Metrics, TokensPerSecond: l.timer.rate(), SecondsLeft: l.timer.left(l.plan.Steps - step), Memory: l.memory(),
 	})
 }
 

@@ -27,7 +27,7 @@ func (r *record) Event(e ftlib.Event) error {
 }
 
 func timeless(e ftlib.Event) ftlib.Event {
-	e.Time, e.TokensPerSecond, e.SecondsLeft = time.Time{}, 0, 0
+	e.Time, e.TokensPerSecond, e.SecondsLeft, e.Memory = time.Time{}, 0, 0, 0
 	return e
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"ftlab/ftlib"
+	"ftlab/ftlib/backend"
 	"ftlab/ftlib/ckpt"
 	"ftlab/ftlib/llm"
 	"ftlab/ftlib/reward"
@@ -171,8 +172,20 @@ func (o Options) loop(run *ftlib.Run, p *parts) *Loop {
 	}
 	return &Loop{
 		Run: *run, Stepper: p.Stepper, Batches: p.Data.Train, Validation: p.Data.Validation, Where: p.Data.Where, Sink: o.Sink,
-		early: p.Data.Warnings, about: p.about(), Beside: p.Data.beside(*run),
+		early: p.Data.Warnings, about: p.about(), Beside: p.Data.beside(*run), Memory: p.memory(*run),
 	}
+}
+
+// memory is how much memory is held by what computes a run.
+func (p *parts) memory(run ftlib.Run) func() int64 {
+	if p.Backend == "" {
+		return nil
+	}
+	b, err := backend.Open(run.Model.Backend)
+	if err != nil {
+		return nil
+	}
+	return func() int64 { return backend.Resident(b) }
 }
 
 // about is the second line of what a run says at its start.

@@ -93,3 +93,16 @@ func (t *timer) wait(d time.Duration) {
 		t.first = t.first.Add(d)
 	}
 }
+
+// memoryEvery is how often a run looks how much memory is held: asking the device server
+// takes a moment.
+const memoryEvery = 2 * time.Second
+
+// memory is how much memory is held, where it has not just been asked; else 0.
+func (l *Loop) memory() int64 {
+	if l.Memory == nil || time.Since(l.weighed) < memoryEvery {
+		return 0
+	}
+	l.weighed = time.Now()
+	return l.Memory()
+}

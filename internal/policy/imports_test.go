@@ -27,6 +27,7 @@ var mayImport = map[string]string{
 	"ftlib/lab":         "ftlib/backend ftlib/llm kernel/session",
 	"ftlib/ckpt":        "ftlib ftlib/safetensors",
 	"ftlib/chart":       "ftlib",
+	"ftlib/health":      "ftlib",
 	"ftlib/loss":        "",
 	"ftlib/verify":      "",
 	"ftlib/sandbox":     "",
@@ -63,7 +64,7 @@ var mayImport = map[string]string{
 // noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
 // tested without a backend.
 var noGoMLX = []string{
-	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
+	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/health", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
 	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "kernel/widget", "kernel/internal/link", "internal/browser", "internal/world",
 }
 
