@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"ftlab/kernel/notebook"
 	"ftlab/kernel/widget"
 )
 
@@ -31,6 +32,7 @@ func startWidgets(log io.Writer) (hub *widget.Hub, end func(), err error) {
 	}
 	hub = widget.NewHub()
 	hub.Log = log
+	hub.Host(notebook.HostedWatch, notebook.HostWatch)
 	go func() {
 		if err := hub.Serve(l); err != nil {
 			fmt.Fprintln(log, err)

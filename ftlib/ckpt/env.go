@@ -29,6 +29,7 @@ type Env struct {
 	Modules  map[string]string `json:"modules,omitempty"` // the libraries that compute
 	Backend  string            `json:"backend,omitempty"` // what computed
 	Args     []string          `json:"args,omitempty"`    // command line
+	Folder   string            `json:"folder,omitempty"`  // that paths of the specification are relative to
 	Data     map[string]any    `json:"data,omitempty"`    // what was recognised: kind, rows, refused, split
 	Inputs   []Input           `json:"inputs,omitempty"`
 }
@@ -47,6 +48,7 @@ func NewEnv() Env {
 		Created: time.Now().UTC().Truncate(time.Second), Version: "unknown", Go: runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Args: slices.Clone(os.Args),
 	}
+	env.Folder, _ = os.Getwd()
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return env

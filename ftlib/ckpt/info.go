@@ -44,18 +44,20 @@ type Info struct {
 	Events      []ftlib.Event `json:"-"`
 }
 
+// Asked reads the specification of a run as [Spec] does, or, of one that is still loading
+// or has never begun, what it was told to train.
+func Asked(path string) (ftlib.Run, error) {
+	if Known(path) && !Is(path) {
+		return ftlib.ReadFile(StartFile(path))
+	}
+	return Spec(path)
+}
+
 // Read reads a run without touching it; it may be running. Parts that do not read
 // are reported in the error beside everything that does.
 func Read(path string) (Info, error) {
 	in := Info{Path: path, Name: filepath.Base(path)}
-	spec := runFile
-	if !Is(path) {
-		spec = startFile // it is loading, or has never begun
-	}
-	if !Known(path) {
-		return in, fmt.Errorf("ckpt: %s is not a run: it has no %s", path, runFile)
-	}
-	run, err := ftlib.ReadFile(filepath.Join(path, spec))
+	run, err := Asked(path)
 	if err != nil {
 		return in, err
 	}
@@ -68,22 +70,36 @@ func Read(path string) (Info, error) {
 		errs = append(errs, err)
 	}
 	in.summarize()
-	if Alive(path) {
+	in.look()
+	return in, errors.Join(errs...)
+}
+
+// Summary is what [Read] gives, from events that were read already, for those who
+// watch a run and need not read the whole file again. It has no checkpoints.
+func Summary(path string, run ftlib.Run, events []ftlib.Event) Info {
+	in := Info{Path: path, Name: filepath.Base(path), Run: run, Events: events}
+	in.summarize()
+	in.look()
+	return in
+}
+
+// look sees whether a process trains the run now.
+func (in *Info) look() {
+	if Alive(in.Path) {
 		in.Status, in.Message = Running, ""
-		switch l, err := ReadLive(path); {
+		switch l, err := ReadLive(in.Path); {
 		case err != nil:
 			in.Message = "loading"
 		case l.Paused:
-			in.Status, in.Message = Paused, "go on with: ft runs continue "+path
+			in.Status, in.Message = Paused, "go on with: ft runs continue "+in.Path
 		}
 	}
-	if spec == startFile && in.Status == New {
+	if in.Status == New && !Is(in.Path) {
 		in.Status = Killed
 	}
 	if in.Status == Killed {
-		in.Message = fmt.Sprintf("its process is gone without a word; go on with: ft runs resume %s", path)
+		in.Message = fmt.Sprintf("its process is gone without a word; go on with: ft runs resume %s", in.Path)
 	}
-	return in, errors.Join(errs...)
 }
 
 func (in *Info) summarize() {

@@ -35,6 +35,21 @@ func Prepare(path string, run ftlib.Run) error {
 	return nil
 }
 
+// Withdraw removes what [Prepare] and a process that never began have left.
+func Withdraw(path string) error {
+	if Is(path) || Alive(path) {
+		return nil
+	}
+	for _, name := range []string{startFile, logFile, metricsFile, lockFile} {
+		if err := os.Remove(filepath.Join(path, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("ckpt: %w", err)
+		}
+	}
+	os.Remove(path)               // if it is empty
+	os.Remove(filepath.Dir(path)) // the same
+	return nil
+}
+
 // Known reports whether path is the directory of a run, or of one that is to begin.
 func Known(path string) bool {
 	info, err := os.Stat(filepath.Join(path, startFile))

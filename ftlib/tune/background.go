@@ -60,7 +60,11 @@ func Start(run ftlib.Run) (*Background, error) {
 	if err := ckpt.Prepare(run.Dir(), run); err != nil {
 		return nil, fmt.Errorf("tune: %w", err)
 	}
-	return launch(run.Dir(), program, "train", ckpt.StartFile(run.Dir()))
+	b, err := launch(run.Dir(), "", program, "train", ckpt.StartFile(run.Dir()))
+	if err != nil && !ckpt.Is(run.Dir()) {
+		return nil, errors.Join(err, ckpt.Withdraw(run.Dir())) // said here, and the name is free again
+	}
+	return b, err
 }
 
 // StartResume goes on with a run in the background, as [Resume] does in this process.
@@ -75,7 +79,14 @@ func StartResume(dir string) (*Background, error) {
 	if err != nil {
 		return nil, err
 	}
-	return launch(dir, program, "runs", "resume", dir)
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("tune: %w", err)
+	}
+	env, _ := ckpt.ReadEnv(dir) // without one: paths are relative to here
+	if info, err := os.Stat(env.Folder); err != nil || !info.IsDir() {
+		env.Folder = ""
+	}
+	return launch(dir, env.Folder, program, "runs", "resume", dir)
 }
 
 // Attach takes hold of a run that another process has started.
@@ -111,7 +122,11 @@ func lookAround(run ftlib.Run) error {
 // findProgram finds ft: the one that is named, this program, or the one in the PATH.
 func findProgram() (string, error) {
 	if name := os.Getenv(Program); name != "" {
-		return exec.LookPath(name)
+		path, err := exec.LookPath(name)
+		if err != nil {
+			return "", fmt.Errorf("tune: %s: %w", Program, err)
+		}
+		return filepath.Abs(path)
 	}
 	if self, err := os.Executable(); err == nil && strings.TrimSuffix(filepath.Base(self), ".exe") == "ft" {
 		return self, nil
@@ -123,8 +138,9 @@ func findProgram() (string, error) {
 	return path, nil
 }
 
-// launch starts a process that trains dir, and returns when it holds the run.
-func launch(dir, program string, args ...string) (*Background, error) {
+// launch starts a process in folder (zero: here) that trains dir, and returns when it
+// holds the run.
+func launch(dir, folder, program string, args ...string) (*Background, error) {
 	log, err := os.OpenFile(ckpt.Log(dir), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("tune: %w", err)
@@ -135,7 +151,7 @@ func launch(dir, program string, args ...string) (*Background, error) {
 		return nil, fmt.Errorf("tune: %w", err)
 	}
 	cmd := exec.Command(program, args...)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, folder
 	cmd.Env = append(os.Environ(), Detached+"=1")
 	detach(cmd)
 	if err := cmd.Start(); err != nil {

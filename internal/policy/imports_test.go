@@ -46,9 +46,9 @@ var mayImport = map[string]string{
 
 	"kernel/spec":     "",
 	"kernel/jupyter":  "kernel/internal/gopls",
-	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/llm ftlib/token ftlib/tune kernel/widget",
+	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/health ftlib/llm ftlib/token ftlib/tune kernel/widget",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/session kernel/spec kernel/widget",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/notebook kernel/session kernel/spec kernel/widget",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",

@@ -3,6 +3,7 @@
 //	notebook.Show(figure)                     // a chart, a table, any value
 //	notebook.LossChart(events...)             // the loss of a run that is done
 //	live := notebook.Live("LoRA on reviews")  // a sink: the chart moves while the cell trains
+//	notebook.Watch(run)                       // a run in the background: charts, health, buttons
 //	notebook.Tokens(views)                    // every token, coloured by trained or not
 //	notebook.Mask{Model: dir}.File(path, 3)   // the rows of a file as a run sees them
 //	notebook.Compare("runs/a", "runs/b")      // runs over each other, and how they differ
