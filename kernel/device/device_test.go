@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -19,7 +20,13 @@ import (
 const role = "FTLAB_DEVICE_TEST_ROLE"
 
 func TestMain(m *testing.M) {
-	switch os.Getenv(role) {
+	as := os.Getenv(role)
+	if as != "" && slices.Equal(os.Args[1:], []string{"device", "run"}) { // started by a program in its role
+		as = "server"
+	}
+	switch as {
+	case "cell":
+		os.Exit(beCell())
 	case "server":
 		os.Exit(beServer())
 	case "old":

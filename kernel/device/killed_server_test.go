@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/gomlx/compute"
+
 	"ftlab/kernel/session"
 )
 
@@ -180,6 +182,71 @@ func TestKilledServer(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(state, ".*")); len(left) > 1 { // at most what the last kill left
 		t.Errorf("half files are left: %v", left)
+	}
+}
+
+// beCell is a program that names its backend, computes and ends.
+func beCell() int {
+	b, err := compute.NewWithConfig("session:")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	st, err := b.(*session.Backend).Stats()
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("server", st.PID)
+	return 0
+}
+
+// The next cell after a crash starts the server, has what was kept, and its user reads
+// what happened: once.
+func TestNextCellIsTold(t *testing.T) {
+	dir := socketDir(t)
+	addr, state := filepath.Join(dir, "s", "device.sock"), filepath.Join(dir, "state")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "ft")); err != nil {
+		t.Fatal(err)
+	}
+	b, pid := startServer(t, addr, state)
+	keepValues(t, b, map[string][]float32{"w": {1, 2}})
+	if _, err := b.Checkpoint(""); err != nil {
+		t.Fatal(err)
+	}
+	killServer(t, pid)
+	cell := func(kernel string) (server int, told string) {
+		t.Helper()
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), role+"=cell", session.EnvAddr+"="+addr, session.EnvKernel+"="+kernel, "PATH="+dir)
+		var errs strings.Builder
+		cmd.Stderr = &errs
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if _, err := fmt.Sscanf(string(out), "server %d", &server); err != nil {
+			t.Fatalf("it said %q", out)
+		}
+		return server, errs.String()
+	}
+	next, told := cell("one")
+	if !strings.Contains(told, fmt.Sprintf("process %d) had died", pid)) || !strings.Contains(told, "restored 1 tensors") {
+		t.Errorf("the next cell: %q", told)
+	}
+	if again, told := cell("one"); told != "" || again != next {
+		t.Errorf("the cell after it: %q, server %d after %d", told, again, next)
+	}
+	if _, told := cell("two"); told == "" {
+		t.Error("another kernel was told nothing")
+	}
+	b, _ = startServer(t, addr, state)
+	if got := keptValues(t, b); !same(got, map[string][]float32{"w": {1, 2}}) {
+		t.Errorf("kept %v", got)
 	}
 }
 

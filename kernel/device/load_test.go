@@ -257,3 +257,30 @@ func hugeFile(t *testing.T) string {
 	}
 	return path
 }
+
+// How long a checkpoint of 200 MB takes, all of it new, and one of which nothing is new.
+func BenchmarkCheckpoint(b *testing.B) {
+	_, addr := serve(b, testkit.Backend(b), device.Options{})
+	c, dir := client(b, addr), b.TempDir()
+	values := map[string][]float32{}
+	for i := range 20 {
+		values[fmt.Sprint("w/", i)] = make([]float32, 2.5e6)
+	}
+	for _, fresh := range []bool{true, false} {
+		b.Run(map[bool]string{true: "new", false: "same"}[fresh], func(b *testing.B) {
+			keepValues(b, c, values)
+			for i := 0; b.Loop(); i++ {
+				if fresh {
+					b.StopTimer()
+					keepValues(b, c, values)
+					b.StartTimer()
+				}
+				saved, err := c.Checkpoint(dir)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.SetBytes(saved.Bytes)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package device_test
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func beServer() int {
 	if err != nil {
 		return fail(err)
 	}
-	b, err := backend.Open(backend.Go)
+	b, err := backend.Open(cmp.Or(os.Getenv(backendEnv), backend.Go))
 	if err != nil {
 		return fail(err)
 	}
@@ -64,8 +65,10 @@ func beServer() int {
 	return 0
 }
 
-// Variables of a server: its state folder, and the most bytes that a file may have.
+// Variables of a server: its backend, its state folder, and the most bytes that a file
+// may have.
 const (
+	backendEnv = "FTLAB_DEVICE_TEST_BACKEND"
 	stateEnv   = "FTLAB_DEVICE_TEST_STATE"
 	largestEnv = "FTLAB_DEVICE_TEST_LARGEST"
 )
