@@ -20,6 +20,7 @@ type deviceServer struct {
 	command []string
 	own     string        // FTLAB_BACKEND, as the user has set it
 	flags   string        // GOFLAGS of cells
+	needed  func()        // begins the start at once
 	up      chan struct{} // closed when the first start has come to an end
 
 	mu     sync.Mutex
@@ -35,7 +36,11 @@ const sessionTag = "ftlab_session,"
 // tryAgain is how long a kernel waits before it starts a server again that does not start.
 const tryAgain = 30 * time.Second
 
-// startDeviceServer begins to start the server. Programs of this process use it, too.
+// startLater is how long the start of the server waits, unless a cell computes: the first
+// result of a notebook comes before it.
+const startLater = time.Second
+
+// startDeviceServer sees to it that the server is started. Programs of this process use it, too.
 func startDeviceServer(self string) (*deviceServer, error) {
 	addr, err := session.DefaultAddr()
 	if err != nil {
@@ -51,8 +56,12 @@ func startDeviceServer(self string) (*deviceServer, error) {
 			return nil, err
 		}
 	}
+	begin := make(chan struct{})
+	d.needed = sync.OnceFunc(func() { close(begin) })
+	time.AfterFunc(startLater, d.needed)
 	go func() {
 		defer close(d.up)
+		<-begin
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.start()
@@ -69,6 +78,7 @@ func (d *deviceServer) start() {
 // the server.
 func (d *deviceServer) prepare(code string) (env []string, notice string) {
 	if strings.Contains(code, "ftlab/") || strings.Contains(code, "gomlx/") || strings.HasPrefix(code, "%") {
+		d.needed()
 		<-d.up
 	}
 	select {
