@@ -116,7 +116,9 @@ func (s *Server) execute(ss *session, u *use, program uint64, device compute.Dev
 	x, err := s.prepare(ss, program, device, ids)
 	var made []*buffer
 	if err == nil {
+		s.turns.enter(&ss.used)
 		made, err = x.run()
+		s.turns.leave(&ss.used, x.seconds)
 		s.finish(x)
 	}
 	if _, old := err.(*failure); err != nil && !old {

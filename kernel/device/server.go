@@ -46,6 +46,7 @@ type Server struct {
 	compiled map[uint64]*executable // by number
 	stats    wire.Stats             // the counters among them
 	usage    usage
+	turns    turns
 	saver    saver
 	notice   notice
 	conns    map[net.Conn]bool
@@ -59,6 +60,7 @@ type Server struct {
 // session is a client program.
 type session struct {
 	conns    int
+	used     float64 // seconds of the device; guarded by Server.turns
 	client   wire.Client
 	buffers  map[uint64]*buffer // by the session's own numbers, each with one reference
 	next     uint64             // number of the last buffer that the server named
@@ -73,6 +75,7 @@ func New(b compute.Backend, o Options) *Server {
 		memo: map[string]wire.Result{}, programs: map[string]*executable{}, compiled: map[uint64]*executable{}, conns: map[net.Conn]bool{}}
 	s.stats.Started = time.Now().UnixNano()
 	s.setLimits()
+	s.turns.free = s.atOnce()
 	return s
 }
 

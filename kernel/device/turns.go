@@ -1,0 +1,64 @@
+package device
+
+import "sync"
+
+// turns decides whose execution is next when several programs want the device: that of
+// the program that has used it for the least time. A program that comes back after a
+// while gets no credit for it. Alone, a program never waits.
+type turns struct {
+	mu      sync.Mutex
+	free    int     // how many more executions may run at once
+	floor   float64 // seconds that the last one to get a turn had used
+	waiting []*waiter
+}
+
+type waiter struct {
+	used *float64
+	turn chan struct{}
+}
+
+// enter waits for a turn; used is the program's device time in seconds, guarded by t.
+func (t *turns) enter(used *float64) {
+	t.mu.Lock()
+	*used = max(*used, t.floor)
+	if t.free > 0 {
+		t.free--
+		t.floor = *used
+		t.mu.Unlock()
+		return
+	}
+	w := &waiter{used, make(chan struct{})}
+	t.waiting = append(t.waiting, w)
+	t.mu.Unlock()
+	<-w.turn
+}
+
+// leave ends a turn that took so many seconds.
+func (t *turns) leave(used *float64, seconds float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*used += seconds
+	if len(t.waiting) == 0 {
+		t.free++
+		return
+	}
+	next := 0
+	for i, w := range t.waiting {
+		if *w.used < *t.waiting[next].used {
+			next = i
+		}
+	}
+	w := t.waiting[next]
+	t.waiting = append(t.waiting[:next], t.waiting[next+1:]...)
+	t.floor = max(t.floor, *w.used)
+	close(w.turn)
+}
+
+// atOnce is how many executions run side by side. One accelerator does one thing at a
+// time; on a processor two programs fill each other's gaps.
+func (s *Server) atOnce() int {
+	if inHostMemory(s.backend) {
+		return 2
+	}
+	return 1
+}
