@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,7 +20,8 @@ import (
 //
 // In the FTLab kernel the view lives in the kernel: the cell ends at once, the view goes
 // on, is there again after the page is loaded anew, and a second one in another notebook
-// shows the same run. Under gonb alone, and in a plain program, Show follows the run
+// shows the same run. The picture that a saved notebook has of it is of the moment when
+// the cell ran. Under gonb alone, and in a plain program, Show follows the run
 // until it is over or the program is interrupted (the run goes on), with a chart or with
 // lines of text.
 type Watcher struct {
@@ -77,7 +77,7 @@ func (w Watcher) show() (err error) {
 		return err
 	}
 	_, text := model.header()
-	b := bundle{view: widget.View(id), text: text, id: w.display()}
+	b := bundle{view: widget.View(id), text: text}
 	if f := model.loss(); len(f.Series) > 0 {
 		svg, err := f.SVG()
 		if err != nil {
@@ -87,13 +87,6 @@ func (w Watcher) show() (err error) {
 	}
 	emit(b)
 	return nil
-}
-
-// display is the id of the output that shows the run.
-func (w Watcher) display() string {
-	h := fnv.New64a()
-	fmt.Fprint(h, w.Dir)
-	return fmt.Sprintf("ftlab-watch-%x", h.Sum64())
 }
 
 // model reads the run as it is now.
