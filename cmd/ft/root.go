@@ -25,7 +25,7 @@ var groups = []struct{ id, title, names string }{
 	{"data", "Data:", "data tokenize render"},
 	{"train", "Training:", "train runs"},
 	{"use", "Using a model:", "generate chat eval score verify"},
-	{"machine", "This machine:", "doctor device lab kernel version"},
+	{"machine", "This machine:", "doctor device lab repl script kernel version"},
 }
 
 // Exit codes, the same for every command.

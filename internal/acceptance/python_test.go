@@ -27,6 +27,12 @@ func TestNotebooks(t *testing.T) {
 	python(t, "notebooks", "papermill", 5)
 }
 
+// TestConsole types into ft repl.
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	python(t, "console", "jupyter_console, pexpect", 2)
+}
+
 // python runs a module of testdata; each of its tests is a test. There are at least
 // that many of them: a module that breaks off must not look like one that passes.
 func python(t *testing.T, module, needs string, least int) {
@@ -43,7 +49,7 @@ func python(t *testing.T, module, needs string, least int) {
 	defer r.Close()
 	mark := NewMark(t)
 	cmd := exec.Command(program, filepath.Join("testdata", "run.py"), module)
-	cmd.Env = append(place.Environ(), mark.Environ()...)
+	cmd.Env = append(append(place.Environ(), mark.Environ()...), "FT="+place.Argv[0])
 	cmd.ExtraFiles = []*os.File{w}
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said

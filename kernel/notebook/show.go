@@ -144,7 +144,7 @@ func showFigure(f chart.Figure, id string) {
 
 func figureBundle(f chart.Figure, id string) (bundle, error) {
 	if !InNotebook() {
-		return bundle{text: f.Text()}, nil // spare the pictures
+		return bundle{text: f.Text()}, writePage(f, id)
 	}
 	var page string
 	var err error
