@@ -282,6 +282,16 @@ kernel() {
         > "$venv/etc/jupyter/labconfig/page_config.json"
 }
 
+# has_browser: the browsers that internal/browser looks for.
+has_browser() {
+    local name
+    [ -z "${FTLAB_BROWSER:-}" ] || { [ -x "$FTLAB_BROWSER" ]; return; }
+    for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do
+        ! command -v "$name" >/dev/null || return 0
+    done
+    return 1
+}
+
 # jupyter_env: Jupyter's own files stay below .lab, and nobody's settings leak in.
 jupyter_env() {
     mkdir -p "$lab/jupyter"
