@@ -50,6 +50,7 @@ func main() {
 	backend.HugePages()
 	var o options
 	asJSON := flag.Bool("json", false, "print a JSON list")
+	methods := flag.Bool("methods", false, "measure the methods of preference and reinforcement learning instead of the training")
 	kernel := flag.Bool("kernel", false, "measure the kernel instead of the training")
 	worker := flag.String("worker", "", "run as a worker: train CONFIG, decode BATCH, step ROWS LENGTH, first MODEL (internal)")
 	only := flag.String("only", "", "comma-separated names; empty: all")
@@ -70,6 +71,9 @@ func main() {
 	benches := trainBenches
 	if *kernel {
 		benches = kernelBenches
+	}
+	if *methods {
+		benches = methodBenches
 	}
 	var all []result
 	for _, b := range benches {

@@ -3,6 +3,8 @@
     peer.py train S|M        a LoRA step a round
     peer.py decode BATCH     64 greedy tokens a round
     peer.py sft MODEL DATA OUT   a short SFTTrainer run, whole
+    peer.py dpo|grpo|ppo MODEL DATA OUT STEPS   a run of the method; prints the seconds of every step
+    peer.py scorer MODEL OUT     writes the model as a classifier with one output, for ppo
 """
 import sys
 import time
@@ -83,6 +85,83 @@ def sft(path, data, out):
     ).train()
 
 
+def steps():
+    """A callback that prints how long every step took, rollout included."""
+    from transformers import TrainerCallback
+
+    class Steps(TrainerCallback):
+        last = None
+
+        def on_step_end(self, args, state, control, **kw):
+            now = time.perf_counter()
+            if self.last is not None:
+                print(f"step {now - self.last:.6f}", flush=True)
+            self.last = now
+
+    return Steps()
+
+
+def lora():
+    from peft import LoraConfig
+    return LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+PLAIN = dict(report_to=[], save_strategy="no", use_cpu=True, bf16=False, gradient_checkpointing=False, disable_tqdm=True, logging_steps=1000)
+
+
+def dpo(path, data, out, n):
+    from datasets import load_dataset
+    from trl import DPOConfig, DPOTrainer
+    DPOTrainer(
+        model=path, train_dataset=load_dataset("json", data_files=data, split="train"), peft_config=lora(), callbacks=[steps()],
+        args=DPOConfig(output_dir=out, per_device_train_batch_size=8, max_steps=n, learning_rate=1e-4, max_length=256, **PLAIN),
+    ).train()
+
+
+def grpo(path, data, out, n):
+    from datasets import load_dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    def reward(completions, **kw):
+        return [float(c.count("e")) / max(1, len(c)) for c in completions]
+
+    GRPOTrainer(
+        model=path, train_dataset=load_dataset("json", data_files=data, split="train").select_columns(["prompt"]), peft_config=lora(),
+        reward_funcs=reward, callbacks=[steps()],
+        args=GRPOConfig(output_dir=out, per_device_train_batch_size=16, num_generations=8, max_completion_length=64, max_steps=n,
+                        learning_rate=1e-4, **PLAIN),
+    ).train()
+
+
+def ppo(path, data, out, n):
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+    from trl.experimental.ppo import PPOConfig, PPOTrainer
+    tok = AutoTokenizer.from_pretrained(path, padding_side="left")
+    if tok.pad_token is None:
+        tok.pad_token = tok.eos_token
+    rows = load_dataset("json", data_files=data, split="train").select_columns(["prompt"])
+    rows = rows.map(lambda r: {"input_ids": tok(r["prompt"])["input_ids"]}, remove_columns=["prompt"])
+    scorer = out + "-scorer"
+    PPOTrainer(
+        args=PPOConfig(output_dir=out, per_device_train_batch_size=16, num_ppo_epochs=4, num_mini_batches=1, response_length=64, total_episodes=16 * n,
+                       local_rollout_forward_batch_size=16, num_sample_generations=0, learning_rate=1e-4, **PLAIN),
+        processing_class=tok, model=AutoModelForCausalLM.from_pretrained(path), ref_model=None,
+        reward_model=AutoModelForSequenceClassification.from_pretrained(scorer, num_labels=1),
+        value_model=AutoModelForSequenceClassification.from_pretrained(scorer, num_labels=1),
+        train_dataset=rows, peft_config=lora(), callbacks=[steps()],
+    ).train()
+
+
+def scorer(path, out):
+    import torch
+    from transformers import AutoModelForSequenceClassification
+    torch.manual_seed(0)
+    m = AutoModelForSequenceClassification.from_pretrained(path, num_labels=1)
+    m.config.pad_token_id = m.config.eos_token_id if m.config.pad_token_id is None else m.config.pad_token_id
+    m.save_pretrained(out)
+
+
 if __name__ == "__main__":
     kind = sys.argv[1]
     if kind == "train":
@@ -93,5 +172,12 @@ if __name__ == "__main__":
         import torch
         torch.set_num_threads(2)
         decode(int(sys.argv[2]))
-    else:
+    elif kind == "sft":
         sft(*sys.argv[2:5])
+    else:
+        import torch
+        torch.set_num_threads(2)
+        if kind == "scorer":
+            scorer(*sys.argv[2:4])
+        else:
+            {"dpo": dpo, "grpo": grpo, "ppo": ppo}[kind](*sys.argv[2:5], int(sys.argv[5]))
