@@ -13,7 +13,7 @@ import (
 )
 
 // protocol changes when the messages themselves do.
-const protocol = "2"
+const protocol = "3"
 
 // Fingerprint tells interfaces apart: every signature, every struct that can be reached
 // from one, the names of operations and data types, and the version of the messages.
