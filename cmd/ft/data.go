@@ -44,7 +44,7 @@ Columns are found by their names and contents, over all rows. Where that goes wr
 	f.Int("limit", 0, "read the first rows only; zero: all")
 	f.String("split", "", "train, validation, test or all, by file name; zero: train where names tell")
 	f.Bool("offline", false, "never download a data set")
-	cmd.AddCommand(dataShowCmd(), dataCheckCmd(), dataConvertCmd(), dataSplitCmd(), dataStatsCmd(), dataFormatsCmd())
+	cmd.AddCommand(dataShowCmd(), dataCheckCmd(), dataConvertCmd(), dataSplitCmd(), dataStatsCmd(), dataFormatsCmd(), dataRowsCmd())
 	return cmd
 }
 

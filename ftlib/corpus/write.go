@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/parquet-go/parquet-go"
 )
 
 // WriteRows writes rows to a .parquet or .jsonl file (also .jsonl.gz and
@@ -115,44 +114,4 @@ func jsonLine(buf *bytes.Buffer, row Row) error {
 	}
 	buf.WriteString("}\n")
 	return nil
-}
-
-// rowsPerGroup bounds what the writer holds in memory.
-const rowsPerGroup = 10_000
-
-func writeParquet(path string, rows iter.Seq2[Row, error]) error {
-	root := &writeNode{kind: writeStruct}
-	for row, err := range rows {
-		if err != nil {
-			return err
-		}
-		for _, c := range row.Columns {
-			root.child(c).see(row.Values[c], 0)
-		}
-	}
-	if len(root.fields) == 0 {
-		return fileError(path, "cannot be written: no rows", nil, "")
-	}
-	root.settle()
-	schema := parquet.NewSchema("schema", root.group())
-	return atomically(path, func(w io.Writer) error {
-		pw := parquet.NewWriter(w, schema, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(rowsPerGroup),
-			parquet.CreatedBy("ftlab", "1", ""))
-		cols := make([][]parquet.Value, root.leaves)
-		for row, err := range rows {
-			if err != nil {
-				return err
-			}
-			for i := range cols {
-				cols[i] = cols[i][:0]
-			}
-			for _, f := range root.fields {
-				f.shred(row.Values[f.name], 0, 0, cols)
-			}
-			if _, err := pw.WriteRows([]parquet.Row{parquet.AppendRow(nil, cols...)}); err != nil {
-				return fileError(path, "cannot be written", err, "")
-			}
-		}
-		return pw.Close()
-	})
 }

@@ -1,3 +1,5 @@
+//go:build !ftlab_session
+
 package corpus
 
 import (
