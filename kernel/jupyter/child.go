@@ -26,6 +26,7 @@ type child struct {
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the reaper has ended
 	result string        // file that cells write results to
+	tuned  bool          // it was told how to work
 
 	mu      sync.Mutex
 	waiting map[string]*waiter // by id of the request

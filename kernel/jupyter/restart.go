@@ -106,6 +106,10 @@ func (k *Kernel) prepare(m *Message, r executeRequest) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !c.tuned { // go get before every cell costs a tenth of it and finds nothing: cells have no network
+		c.tuned = true
+		k.silently(c, "%noautoget")
+	}
 	if k.cfg.Prepare != nil {
 		env, notice := k.cfg.Prepare(r.Code)
 		for _, e := range env {
