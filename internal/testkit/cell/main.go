@@ -1,4 +1,6 @@
-// Command cell copies rows from one file to another. Tests build it as cells are built.
+// Command cell copies rows from one data file to another: the smallest program that reads
+// and writes parquet as a cell does. Tests build it with the flags of cells, so that what it
+// links, and what it lets the ft program do, is what cells link and let it do.
 package main
 
 import (
