@@ -100,6 +100,9 @@ func (f *Finding) judge() {
 
 // Shown is the value for people.
 func (f Finding) Shown() string {
+	if math.IsNaN(f.Value) || math.IsInf(f.Value, 0) {
+		return "–"
+	}
 	switch f.Rule.Look {
 	case Zeros:
 		return fmt.Sprintf("zero in %.0f %% of steps", 100*f.Value)

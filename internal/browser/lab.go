@@ -139,7 +139,7 @@ func (l *Lab) RunAll(page *Page) {
 	l.t.Helper()
 	page.ClickText(".lm-MenuBar-itemLabel", "Run")
 	page.ClickText(".lm-Menu-itemLabel", "Run All Cells")
-	page.WaitFor(prompts + `.some(p => p === "[*]:")`)
+	page.WaitFor(prompts + `.some(p => p !== "[ ]:")`)
 }
 
 // Save stores the notebook, as the menu does.
