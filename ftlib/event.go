@@ -13,7 +13,7 @@ const (
 	EventResume   = "resume"   // a run goes on after Step; later steps that were seen before are void
 	EventRollback = "rollback" // Step is the last one again; later steps are void
 	EventStep     = "step"     // an optimizer step was taken
-	EventEval     = "eval"     // validation: Metrics holds "eval_loss" and "perplexity"
+	EventEval     = "eval"     // validation: Metrics holds "eval_loss", "perplexity" where the loss is that of tokens, "eval_reward" where answers are judged (the loss is then minus it)
 	EventSample   = "sample"   // generated text; Message or Path
 	EventSave     = "save"     // a checkpoint was written to Path
 	EventControl  = "control"  // a person asked for something while the run went on; Control says what came of it

@@ -144,7 +144,19 @@ func (g *grouped) Evaluate(b *corpus.Batch) (Sums, error) {
 		return Sums{}, err
 	}
 	p.Close()
+	if m, ok := g.method.(interface{ collect() }); ok {
+		m.collect()
+	}
 	return out.sums(), nil
+}
+
+// evaluated are metrics of all that was evaluated since it was last asked, which are no means
+// of batches.
+func (g *grouped) evaluated() map[string]float64 {
+	if m, ok := g.method.(interface{ collected() map[string]float64 }); ok {
+		return m.collected()
+	}
+	return nil
 }
 
 // Close implements io.Closer.

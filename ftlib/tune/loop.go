@@ -72,6 +72,7 @@ type Result struct {
 	FirstLoss  float64            `json:"first_loss"` // of the first step of this process
 	Loss       float64            `json:"loss"`       // of the last step
 	EvalLoss   *float64           `json:"eval_loss,omitempty"`
+	Eval       map[string]float64 `json:"eval,omitempty"` // metrics of the last validation
 	BestLoss   *float64           `json:"best_eval_loss,omitempty"`
 	BestStep   int                `json:"best_step,omitempty"`
 	Metrics    map[string]float64 `json:"metrics,omitempty"` // of the last step
@@ -286,14 +287,24 @@ func (l *Loop) validate() (better bool, err error) {
 	for name, v := range metrics {
 		named["eval_"+name] = v
 	}
-	better, warning := l.state.Watch.eval(l.state.Step, loss)
+	if s, ok := l.Stepper.(interface{ evaluated() map[string]float64 }); ok { // of all rows together, no means of batches
+		for name, v := range s.evaluated() {
+			named["eval_"+name] = v
+		}
+	}
+	_, rewarded := named["eval_reward"]
+	better, warning := l.state.Watch.eval(l.state.Step, loss, rewarded)
+	l.result.Eval = named
 	l.result.EvalLoss, l.result.BestLoss, l.result.BestStep = &loss, l.state.Watch.Best, l.state.Watch.BestStep
 	if err := l.emit(ftlib.Event{Type: ftlib.EventEval, Metrics: named, Tokens: int(math.Round(sums.Tokens))}); err != nil {
 		return better, err
 	}
 	if p := l.Run.Eval.Patience; p > 0 && l.state.Watch.Since >= p {
-		l.state.Stopped = fmt.Sprintf("stopped early: no better validation loss in %d evaluations; the best is %.4f at step %d",
-			p, *l.state.Watch.Best, l.state.Watch.BestStep)
+		what, best := "validation loss", *l.state.Watch.Best
+		if rewarded {
+			what, best = "reward in validation", -best
+		}
+		l.state.Stopped = fmt.Sprintf("stopped early: no better %s in %d evaluations; the best is %.4f at step %d", what, p, best, l.state.Watch.BestStep)
 	}
 	if warning != "" {
 		return better, l.warn(warning)

@@ -279,7 +279,7 @@ func TestWatch(t *testing.T) {
 		at := -1
 		for i := range c.eval {
 			w.train(c.train[i]*10, 10)
-			if _, warning := w.eval(i, c.eval[i]); warning != "" {
+			if _, warning := w.eval(i, c.eval[i], false); warning != "" {
 				if at >= 0 {
 					t.Errorf("%s: warns at %d and %d", name, at, i)
 				}

@@ -80,8 +80,11 @@ func (o *online) sums(r loss.Result) Sums {
 }
 
 // Evaluate implements [Stepper]: greedy answers to the prompts of a batch; the loss is the
-// reward with its sign turned.
+// reward with its sign turned. An interrupted run ends its validation first: the run that goes on
+// from there must not lack it.
 func (o *online) Evaluate(b *corpus.Batch) (Sums, error) {
+	defer func(ctx context.Context) { o.context = ctx }(o.context)
+	o.context = context.WithoutCancel(o.context)
 	answers, err := o.write(b.Rows, 1, 0, true)
 	if err != nil {
 		return Sums{}, err

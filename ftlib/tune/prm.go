@@ -1,8 +1,11 @@
 package tune
 
 import (
+	"math"
+
 	"ftlab/ftlib"
 	"ftlab/ftlib/corpus"
+	"ftlab/ftlib/eval"
 	"ftlab/ftlib/llm"
 	"ftlab/ftlib/loss"
 )
@@ -11,7 +14,31 @@ import (
 // [loss.Steps]. A unit is a labelled step. It agrees with TRL 1.12's PRMTrainer (golden cases
 // losses/prm_labels, losses/prm_train), but for rows whose labels are cut off: TRL trains
 // them in silence, here they are refused.
-type prmMethod struct{ spec ftlib.PRM }
+type prmMethod struct {
+	spec      ftlib.PRM
+	last, all scoredSteps // of the last batch; of all batches of a validation
+}
+
+// scoredSteps are steps with what the model says of them.
+type scoredSteps struct {
+	scores []float64 // log-odds of being right
+	right  []bool
+}
+
+// collect keeps the steps of the last batch for the area under the ROC curve.
+func (m *prmMethod) collect() {
+	m.all.scores, m.all.right = append(m.all.scores, m.last.scores...), append(m.all.right, m.last.right...)
+}
+
+// collected is how well wrong steps are told from right ones, at every threshold.
+func (m *prmMethod) collected() map[string]float64 {
+	auc := eval.AUC(m.all.scores, m.all.right)
+	m.all = scoredSteps{}
+	if math.IsNaN(auc) {
+		return nil
+	}
+	return map[string]float64{"auc": auc}
+}
 
 func (m *prmMethod) shape() corpus.Shape                   { return corpus.StepShape }
 func (m *prmMethod) needs() needs                          { return needs{labels: 2, bias: true} }
@@ -40,8 +67,10 @@ func (m *prmMethod) loss(g *grouped, b *corpus.Batch, p *llm.Pass) (outcome, err
 		return outcome{}, err
 	}
 	logits := make([][2]float64, len(at))
+	m.last = scoredSteps{}
 	for i := range logits {
 		logits[i] = [2]float64{float64(scores[2*i]), float64(scores[2*i+1])}
+		m.last.scores, m.last.right = append(m.last.scores, logits[i][1]-logits[i][0]), append(m.last.right, labels[i] > 0.5)
 	}
 	sum, slope, metrics, err := loss.Steps(logits, labels)
 	if err != nil {

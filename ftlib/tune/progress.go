@@ -51,7 +51,7 @@ func (p *Progress) Event(e ftlib.Event) error {
 	case ftlib.EventResume:
 		return p.line(fmt.Sprintf("%s\ngoing on after step %d", e.Message, e.Step))
 	case ftlib.EventEval:
-		return p.line(fmt.Sprintf("step %d: validation loss %.4f, perplexity %s", e.Step, e.Metrics["eval_loss"], short(e.Metrics["perplexity"])))
+		return p.line(fmt.Sprintf("step %d: validation %s", e.Step, validated(e.Metrics)))
 	case ftlib.EventWarning:
 		if e.Step == 0 {
 			return p.line("warning: " + e.Message)
@@ -146,9 +146,15 @@ func (r Result) Summary() string {
 		add("training loss", "%.4f at first, %.4f at the end", r.FirstLoss, r.Loss)
 	}
 	if r.EvalLoss != nil {
-		add("validation loss", "%.4f, perplexity %s", *r.EvalLoss, short(math.Exp(*r.EvalLoss)))
+		text := validated(r.Eval)
+		if r.Eval == nil { // it was before this process
+			text = fmt.Sprintf("loss %.4f", *r.EvalLoss)
+		}
+		add("validation", "%s", text)
 	}
-	if r.BestLoss != nil {
+	if _, rewarded := r.Eval["eval_reward"]; rewarded && r.BestLoss != nil {
+		add("best validation", "reward %.4f at step %d", -*r.BestLoss, r.BestStep)
+	} else if r.BestLoss != nil {
 		add("best validation", "%.4f at step %d", *r.BestLoss, r.BestStep)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
@@ -172,6 +178,25 @@ func (r Result) Summary() string {
 		fmt.Fprintf(&b, "  %-16s %s\n", row[0], row[1])
 	}
 	return b.String()
+}
+
+// validated says what a validation found: "loss 1.2500, perplexity 3.49", or what the method
+// is judged by. The loss of a method with rewards is the reward with its sign turned: the
+// reward is told.
+func validated(m map[string]float64) string {
+	var parts []string
+	if _, ok := m["eval_reward"]; !ok {
+		parts = append(parts, fmt.Sprintf("loss %.4f", m["eval_loss"]))
+	}
+	if v, ok := m["perplexity"]; ok {
+		parts = append(parts, "perplexity "+short(v))
+	}
+	for _, name := range []string{"reward", "accuracy", "auc", "rewards/accuracies", "rewards/margins"} {
+		if v, ok := m["eval_"+name]; ok {
+			parts = append(parts, fmt.Sprintf("%s %.4f", name, v))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func short(v float64) string {

@@ -94,10 +94,10 @@ func TestProgressElsewhereIsALineEveryFewSeconds(t *testing.T) {
 func TestSummary(t *testing.T) {
 	v, best := 0.5, 0.25
 	text := Result{
-		Status: "finished", Message: "finished", Step: 10, Steps: 10, FirstLoss: 2, Loss: 1, EvalLoss: &v, BestLoss: &best, BestStep: 5,
+		Status: "finished", Message: "finished", Step: 10, Steps: 10, FirstLoss: 2, Loss: 1, EvalLoss: &v, Eval: map[string]float64{"eval_loss": v, "perplexity": 1.65}, BestLoss: &best, BestStep: 5,
 		Seen: 1234567, PerSecond: 100.4, Seconds: 75, Dir: "runs/x", Checkpoint: "runs/x/step-10", Metrics: map[string]float64{"accuracy": 0.75},
 	}.Summary()
-	for _, want := range []string{"10 of 10 in 1m15s", "2.0000 at first, 1.0000 at the end", "0.5000, perplexity 1.65", "0.2500 at step 5", "1,234,567 seen, 100 a second", "runs/x/step-10", "accuracy         0.7500"} {
+	for _, want := range []string{"10 of 10 in 1m15s", "2.0000 at first, 1.0000 at the end", "loss 0.5000, perplexity 1.65", "0.2500 at step 5", "1,234,567 seen, 100 a second", "runs/x/step-10", "accuracy         0.7500"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}

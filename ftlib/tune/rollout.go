@@ -313,7 +313,7 @@ func (o *online) rollout() (*Rollout, error) {
 		return nil, err
 	}
 	o.guard.look(r)
-	return r, nil
+	return r, o.keep(r)
 }
 
 // roundUp brings lengths to few shapes.
@@ -467,7 +467,7 @@ func (o *online) Seek(at json.RawMessage) error {
 	}
 	o.state = s
 	o.reorder()
-	return nil
+	return o.forget()
 }
 
 // jsonFloat is a number that JSON may hold: NaN is null.

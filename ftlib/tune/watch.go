@@ -2,6 +2,7 @@ package tune
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -26,10 +27,14 @@ func (w *watch) train(loss, tokens float64) {
 // noise.
 const rise = 1.01
 
+// drop is how much of the best reward must be lost for a warning.
+const drop = 0.1
+
 // eval takes a validation loss and says whether it is the best so far. Two worse
 // ones in a row, the last clearly so, while the training loss went on falling, are a
-// warning, once.
-func (w *watch) eval(step int, loss float64) (better bool, warning string) {
+// warning, once. The loss of a method with rewards is the reward with its sign turned, and its
+// training loss says nothing: there the reward itself must have fallen.
+func (w *watch) eval(step int, loss float64, rewarded bool) (better bool, warning string) {
 	train := w.Sum / max(1, w.Tokens)
 	w.Sum, w.Tokens = 0, 0
 	if w.Best == nil || loss < *w.Best {
@@ -37,7 +42,14 @@ func (w *watch) eval(step int, loss float64) (better bool, warning string) {
 		return true, ""
 	}
 	w.Since++
-	if w.Since >= 2 && !w.Warned && loss > rise**w.Best && train < w.BestTrain {
+	switch {
+	case w.Since < 2 || w.Warned:
+	case rewarded && loss > *w.Best+drop*math.Abs(*w.Best):
+		w.Warned = true
+		warning = fmt.Sprintf("the reward on prompts that are not trained on fell from %.4f at step %d to %.4f; "+
+			"the best checkpoint is kept, or train with a lower learning rate or held closer to the reference (beta, kl_coef)",
+			-*w.Best, w.BestStep, -loss)
+	case !rewarded && loss > rise**w.Best && train < w.BestTrain:
 		w.Warned = true
 		warning = fmt.Sprintf("overfitting: validation loss rose from %.4f at step %d to %.4f, while training loss fell from %.4f to %.4f; "+
 			"the best checkpoint is kept, or train for fewer epochs, with more data, a lower learning rate or more dropout",
