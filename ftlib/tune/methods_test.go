@@ -86,7 +86,7 @@ var methodCases = []struct {
 		r.Method.PPO = &ftlib.PPO{Prompts: 8, Epochs: 2, MiniBatches: 2, WhitenRewards: true, Rollout: ftlib.Rollout{MaxLength: 6, TopK: 30}}
 	}, given1},
 	{"grpo", problemRows, func(r *ftlib.Run) {
-		r.Method.GRPO = &ftlib.GRPO{Generations: 4, Prompts: 4, Iterations: 2, Beta: 0.04, Rollout: ftlib.Rollout{MaxLength: 6}}
+		r.Method.GRPO = &ftlib.GRPO{Generations: 4, Prompts: 2, Iterations: 2, Beta: 0.04, Rollout: ftlib.Rollout{MaxLength: 6}}
 		r.LoRA = &ftlib.LoRA{R: 2}
 	}, given1},
 	{"rloo", problemRows, func(r *ftlib.Run) {
