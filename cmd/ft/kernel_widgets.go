@@ -41,8 +41,8 @@ func startWidgets(log io.Writer) (hub *widget.Hub, end func(), err error) {
 	return hub, func() {
 		ctx, stop := context.WithTimeout(context.Background(), 2*time.Second)
 		defer stop()
+		os.RemoveAll(dir) // first: who started the kernel may not have the patience for the rest
 		hub.Shutdown(ctx)
 		l.Close()
-		os.RemoveAll(dir)
 	}, nil
 }

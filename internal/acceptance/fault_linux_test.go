@@ -61,14 +61,15 @@ func TestCellsThatMisbehave(t *testing.T) {
 }
 
 // A cell that prints 100 MB, or without end, does not bring the kernel or the front end
-// down: they get its beginning and its end, and an interrupt ends it.
+// down: they get its beginning, are told of the rest, and an interrupt ends it. (Its last
+// lines come when the machine keeps up: gonb drops what is not taken from it in time.)
 func TestCellThatPrintsMuch(t *testing.T) {
 	t.Parallel()
 	k := Start(t, Setup{})
 	const size = 100 << 20
 	r := k.Run(fmt.Sprintf("line := strings.Repeat(\"0123456789abcde\\n\", 64)\nfor range %d {\n\tos.Stdout.WriteString(line)\n}\nfmt.Print(\"the end\")", size>>10))
-	if got := r.Bytes(); r.Status() != "ok" || got < 1<<20 || got > 4<<20 || !strings.HasSuffix(r.Last(), "the end") {
-		t.Errorf("%s, %d bytes, which end with %q", r.Status(), got, r.Last())
+	if got := r.Bytes(); r.Status() != "ok" || got < 1<<20 || got > 4<<20 || !strings.Contains(r.Last(), "MB of output are not shown") {
+		t.Errorf("%s, %d bytes, which end with %.200q", r.Status(), got, r.Last())
 	}
 	k.Want("6*7", "42")
 	r = k.Cell("for {\n\tfmt.Println(\"on and on\")\n}")
@@ -184,8 +185,8 @@ func TestMalformedMessages(t *testing.T) {
 		changed[5] = []byte(strings.Replace(string(changed[5]), "changed", "CHANGED", 1))
 		k.SendFrames(on, changed)
 		good := message("execute_request", touch("cut")).Frames(key)
-		for n := range good {
-			k.SendFrames(on, good[:n+1])
+		for n := 1; n < len(good); n++ {
+			k.SendFrames(on, good[:n])
 		}
 		k.SendFrames(on, [][]byte{{}})
 		k.SendFrames(on, [][]byte{[]byte("<IDS|MSG>")})

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 )
@@ -71,6 +72,39 @@ type message struct {
 	} `json:"error,omitempty"`
 }
 
+// silent is the environment in which gopls counts nothing about its user and starts no
+// process of its own to do so: the only way to say it is a file in the folder of
+// settings, which so is one of this gopls alone. Go's other settings stay.
+func silent(dir string) []string {
+	config := filepath.Join(dir, ".config")
+	mode := filepath.Join(config, "go", "telemetry", "mode")
+	if os.MkdirAll(filepath.Dir(mode), 0o700) != nil || os.WriteFile(mode, []byte("off"), 0o600) != nil {
+		return nil // a full disk: completion may work all the same
+	}
+	env := []string{"XDG_CONFIG_HOME=" + config}
+	if usual, err := os.UserConfigDir(); err == nil && os.Getenv("GOENV") == "" {
+		env = append(env, "GOENV="+filepath.Join(usual, "go", "env"))
+	}
+	return env
+}
+
+// startBound starts a program that ends with this one, also when this one is killed. The
+// signal for that comes at the end of the thread that started it, which so stays until
+// ended is closed.
+func startBound(cmd *exec.Cmd, ended <-chan struct{}) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			<-ended
+		}
+	}()
+	return <-started
+}
+
 // Start starts gopls on a folder and returns when it can be asked.
 func Start(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Program == "" {
@@ -81,7 +115,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("gopls: %w", err)
 	}
 	cmd := exec.Command(cfg.Program)
-	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(os.Environ(), cfg.Env...), cfg.Log
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(append(os.Environ(), silent(dir)...), cfg.Env...), cfg.Log
 	detach(cmd)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -91,7 +125,8 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gopls: %w", err)
 	}
-	if err := cmd.Start(); err != nil {
+	ended := make(chan struct{})
+	if err := startBound(cmd, ended); err != nil {
 		return nil, fmt.Errorf("gopls: %w", err)
 	}
 	yieldTo(cmd.Process.Pid)
@@ -101,6 +136,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		c.read(bufio.NewReader(out))
 		killGroup(cmd.Process.Pid)
 		cmd.Wait()
+		close(ended)
 		close(c.done)
 	}()
 	initial := map[string]any{

@@ -8,8 +8,11 @@ import (
 )
 
 // detach puts gopls in a group of its own, so that Ctrl-C does not reach it and it can be
-// ended with all that it started. It ends by itself when its standard input does.
-func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+// ended with all that it started.
+func detach(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	dieWithParent(cmd.SysProcAttr)
+}
 
 func killGroup(pid int) { syscall.Kill(-pid, syscall.SIGKILL) }
 
