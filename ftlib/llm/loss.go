@@ -18,28 +18,29 @@ type Totals struct {
 	Tokens  float64 // trained tokens
 }
 
-// head runs a head program over the last hidden states of a pass.
-func (p *pass) head(batch *corpus.Batch, k headKey, scale float32, all bool) (t Totals, out []*tensors.Tensor, err error) {
+// head runs a head program over the last hidden states of a pass. Outputs: the three sums
+// (see [totals]), the log-probabilities, and with a gradient that of the hidden states.
+func (p *pass) head(batch *corpus.Batch, k headKey, scale float32, all bool) (out []*tensors.Tensor, err error) {
 	e := p.e
 	if e.m.Config.NoHead {
-		return t, nil, fmt.Errorf("llm: %s is a classifier: it has no head that predicts tokens", e.m.Path)
+		return nil, fmt.Errorf("llm: %s is a classifier: it has no head that predicts tokens", e.m.Path)
 	}
 	rows, targets, weights, err := targetRows(batch, all)
 	if err != nil {
-		return t, nil, err
+		return nil, err
 	}
 	var args []*tensors.Tensor
 	defer func() { free(args...) }()
 	for _, values := range [][]int32{rows, targets} {
 		x, err := newInts(e.m.Backend, values, len(values))
 		if err != nil {
-			return t, nil, err
+			return nil, err
 		}
 		args = append(args, x)
 	}
 	w, err := newFloats(e.m.Backend, weights, len(weights))
 	if err != nil {
-		return t, nil, err
+		return nil, err
 	}
 	args = append(args, w)
 	train := e.headTrain()
@@ -47,7 +48,7 @@ func (p *pass) head(batch *corpus.Batch, k headKey, scale float32, all bool) (t 
 	if k.grad {
 		s, err := newFloats(e.m.Backend, []float32{scale})
 		if err != nil {
-			return t, nil, err
+			return nil, err
 		}
 		defer free(s)
 		extra = group(s)
@@ -60,28 +61,34 @@ func (p *pass) head(batch *corpus.Batch, k headKey, scale float32, all bool) (t 
 	}
 	prog, err := e.headProgram(k)
 	if err != nil {
-		return t, nil, err
+		return nil, err
 	}
 	out, err = prog.call(group(p.hidden), args, e.headTensors(), extra)
 	if err != nil {
-		return t, nil, err
+		return nil, err
 	}
-	for i, v := range []*float64{&t.Loss, &t.Correct, &t.Entropy} {
-		if *v, err = scalar(out[i]); err != nil {
-			return t, nil, err
-		}
-	}
-	free(out[:3]...)
-	t.Tokens = batch.Trained()
 	if !k.grad {
-		return t, out[3:], nil
+		return out, nil
 	}
 	names := slices.Clone(train)
 	for i, name := range names {
 		names[i] = e.stored(name)
 	}
 	e.setGrads("head", names, out[5], out[6:])
-	return t, out[3:5], nil
+	return out[:5], nil
+}
+
+// totals reads the sums of a head and frees them. It waits for the program: a pass that goes on
+// backward reads them at its end.
+func totals(batch *corpus.Batch, out []*tensors.Tensor) (t Totals, err error) {
+	defer free(out...)
+	for i, v := range []*float64{&t.Loss, &t.Correct, &t.Entropy} {
+		if *v, err = scalar(out[i]); err != nil {
+			return t, err
+		}
+	}
+	t.Tokens = batch.Trained()
+	return t, nil
 }
 
 // Accumulate runs a batch forward and backward and adds scale times the gradient of
@@ -96,12 +103,16 @@ func (e *Engine) Accumulate(batch *corpus.Batch, loss TokenLoss, scale float32, 
 	if err := p.forward(true); err != nil {
 		return Totals{}, err
 	}
-	t, out, err := p.head(batch, headKey{loss: loss, grad: true}, scale, false)
+	out, err := p.head(batch, headKey{loss: loss, grad: true}, scale, false)
 	if err != nil {
-		return t, err
+		return Totals{}, err
 	}
-	free(out[0])
-	return t, p.backward(out[1])
+	free(out[3])
+	if err := p.backward(out[4]); err != nil {
+		free(out[:3]...)
+		return Totals{}, err
+	}
+	return totals(batch, out[:3])
 }
 
 // read runs the blocks over a batch without gradients or dropout. The caller frees the pass.
@@ -124,9 +135,12 @@ func (e *Engine) Evaluate(batch *corpus.Batch, loss TokenLoss) (Totals, error) {
 		return Totals{}, err
 	}
 	defer p.free()
-	t, out, err := p.head(batch, headKey{loss: loss}, 0, false)
-	free(out...)
-	return t, err
+	out, err := p.head(batch, headKey{loss: loss}, 0, false)
+	if err != nil {
+		return Totals{}, err
+	}
+	free(out[3:]...)
+	return totals(batch, out[:3])
 }
 
 // LogProbs returns the log-probability (nats) of every token from what stands before
@@ -137,12 +151,12 @@ func (e *Engine) LogProbs(batch *corpus.Batch) ([]float32, error) {
 		return nil, err
 	}
 	defer p.free()
-	_, out, err := p.head(batch, headKey{}, 0, true)
+	out, err := p.head(batch, headKey{}, 0, true)
 	if err != nil {
 		return nil, err
 	}
 	defer free(out...)
-	values, err := floats(out[0])
+	values, err := floats(out[3])
 	if err != nil {
 		return nil, err
 	}
