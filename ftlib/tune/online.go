@@ -127,6 +127,9 @@ func (o *online) Knobs() []ftlib.Knob {
 	all := []ftlib.Knob{{Key: "temperature", Value: o.roll.Temperature, Min: 0.01, Max: 10, Log: true, Help: "of the sampling of answers, from the next rollout on"}}
 	switch m := o.method.(type) {
 	case *ppoMethod:
+		if m.spec.KLTarget > 0 { // it steers itself
+			break
+		}
 		all = append(all, ftlib.Knob{Key: "kl_coef", Value: o.state.KLCoef, Min: 0, Max: 10, Help: "coefficient of KL to the reference in the reward, from the next rollout on"})
 	case interface{ knobs() []ftlib.Knob }:
 		all = append(all, m.knobs()...)
@@ -250,9 +253,9 @@ func (o *online) scoresAt(ctx context.Context, e *llm.Engine, examples []corpus.
 
 // guard stops a run that has nothing left to learn from, or has lost what it had learnt.
 type guard struct {
-	Rewards []float64 // of all rollouts
-	Equal   int       // rollouts in a row in which no group has different rewards
-	reason  string
+	Rewards []float64 `json:"rewards,omitempty"` // of all rollouts
+	Equal   int       `json:"equal,omitempty"`   // rollouts in a row in which no group has different rewards
+	Reason  string    `json:"reason,omitempty"`
 }
 
 const (
@@ -268,7 +271,7 @@ func (g *guard) look(r *Rollout) {
 		g.Equal = 0
 	}
 	if g.Equal == guardEqual {
-		g.reason = fmt.Sprintf("in %d rollouts all answers to each prompt had the same reward (%.3g): there is no gradient. Give prompts that are sometimes answered right, a reward that tells answers apart, or a higher temperature", guardEqual, r.Metrics["reward"])
+		g.Reason = fmt.Sprintf("in %d rollouts all answers to each prompt had the same reward (%.3g): there is no gradient. Give prompts that are sometimes answered right, a reward that tells answers apart, or a higher temperature", guardEqual, r.Metrics["reward"])
 	}
 	n := len(g.Rewards)
 	if n < 3*guardWindow {
@@ -286,9 +289,9 @@ func (g *guard) look(r *Rollout) {
 		best = max(best, mean(i))
 	}
 	if best-first > 0.1*math.Abs(first)+0.02 && now < first-(best-first)/2 {
-		g.reason = fmt.Sprintf("collapse: the mean reward is %.3g, below the %.3g of the beginning; it had been %.3g. Go on from an earlier checkpoint with a lower learning rate or a higher KL coefficient", now, first, best)
+		g.Reason = fmt.Sprintf("collapse: the mean reward is %.3g, below the %.3g of the beginning; it had been %.3g. Go on from an earlier checkpoint with a lower learning rate or a higher KL coefficient", now, first, best)
 	}
 }
 
 // stopped is why the run should end; "" when it should not.
-func (o *online) stopped() string { return o.guard.reason }
+func (o *online) stopped() string { return o.state.Guard.Reason }

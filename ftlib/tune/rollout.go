@@ -36,7 +36,6 @@ type online struct {
 	close   []func()
 	told    map[string]bool // failures of rewards that were told
 	warned  []string
-	guard   guard
 	context context.Context
 
 	prompts []corpus.Group // trained on, then those for validation
@@ -53,6 +52,7 @@ type onlineState struct {
 	Batch   int      `json:"batch"`             // of the plan, that comes next
 	Rollout *Rollout `json:"rollout,omitempty"` // that is being trained on
 	KLCoef  float64  `json:"kl_coef,omitempty"`
+	Guard   guard    `json:"guard"`
 }
 
 // Rollout is a set of answers with what became of them.
@@ -312,7 +312,7 @@ func (o *online) rollout() (*Rollout, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.guard.look(r)
+	o.state.Guard.look(r)
 	return r, o.keep(r)
 }
 
