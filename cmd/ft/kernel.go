@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -83,8 +84,15 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kernel := os.Getppid()
 			err := jupyter.Reaper(cmd.InOrStdin(), args[0], args[1:])
-			if socket := os.Getenv(widget.SocketEnv); socket != "" && os.Getppid() != kernel {
-				os.RemoveAll(filepath.Dir(socket)) // of a kernel that was killed
+			// A kernel that was killed leaves the folder of its socket. That it is dead
+			// shows a moment after its end of a pipe has closed.
+			socket := os.Getenv(widget.SocketEnv)
+			for range 20 {
+				if os.Getppid() != kernel && socket != "" {
+					os.RemoveAll(filepath.Dir(socket))
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
 			}
 			return err
 		},
