@@ -1,6 +1,7 @@
 package ftlib
 
 import (
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -77,7 +78,8 @@ func (r Run) Dir() string {
 func (r Run) Clone() Run {
 	if r.LoRA != nil {
 		l := *r.LoRA
-		l.Targets = slices.Clone(l.Targets)
+		l.Targets, l.SaveModules = slices.Clone(l.Targets), slices.Clone(l.SaveModules)
+		l.RankPattern, l.AlphaPattern = maps.Clone(l.RankPattern), maps.Clone(l.AlphaPattern)
 		r.LoRA = &l
 	}
 	if r.Parent != nil {

@@ -63,6 +63,11 @@ type LoRA struct {
 	Bias    string   `json:"bias,omitempty" yaml:"bias,omitempty"`                     // "none", "all", "lora_only"; zero: none
 	RSLoRA  bool     `json:"use_rslora,omitempty" yaml:"use_rslora,omitempty"`         // scale by alpha/sqrt(r) (Kalajdzievski 2023)
 	DoRA    bool     `json:"use_dora,omitempty" yaml:"use_dora,omitempty"`             // weight-decomposed (Liu et al. 2024)
+
+	Init         string             `json:"init_lora_weights,omitempty" yaml:"init_lora_weights,omitempty"` // how A and B begin: "true" (A Kaiming uniform, B zero), "gaussian", "pissa", "pissa_niter_4" (any number of iterations: faster on wide layers), "olora"; zero: true
+	RankPattern  map[string]int     `json:"rank_pattern,omitempty" yaml:"rank_pattern,omitempty"`           // module name or regular expression -> r of its own; zero: r everywhere
+	AlphaPattern map[string]float64 `json:"alpha_pattern,omitempty" yaml:"alpha_pattern,omitempty"`         // the same for lora_alpha; zero: lora_alpha everywhere
+	SaveModules  []string           `json:"modules_to_save,omitempty" yaml:"modules_to_save,omitempty"`     // trained whole and saved with the adapter: "embed_tokens", "lm_head", "score"; zero: none but the score head that a method adds
 }
 
 // Optim holds the optimizer and its schedule. Defaults are torch's AdamW.
@@ -75,6 +80,7 @@ type Optim struct {
 	Beta1        *float64 `json:"adam_beta1,omitempty" yaml:"adam_beta1,omitempty"`               // nil: 0.9
 	Beta2        *float64 `json:"adam_beta2,omitempty" yaml:"adam_beta2,omitempty"`               // nil: 0.999
 	Epsilon      float64  `json:"adam_epsilon,omitempty" yaml:"adam_epsilon,omitempty"`           // zero: 1e-8
+	LoRAPlus     float64  `json:"loraplus_lr_ratio,omitempty" yaml:"loraplus_lr_ratio,omitempty"` // LoRA+ (Hayou et al. 2024): how many times learning_rate the B matrices learn at; zero: 1
 	MaxGradNorm  float64  `json:"max_grad_norm,omitempty" yaml:"max_grad_norm,omitempty"`         // zero: 1; negative: no clipping
 }
 

@@ -62,6 +62,7 @@ func (r Run) Validate() error {
 		if slices.Contains(l.Targets, "") {
 			c.errorf("lora.target_modules", "holds an empty name")
 		}
+		l.validate(&c)
 	}
 	if names := r.Method.set(); len(names) > 1 {
 		c.errorf("method", "%s are set; a run trains one method", strings.Join(names, " and "))
@@ -85,6 +86,10 @@ func (r Run) Validate() error {
 	}
 	c.within("optim.adam_epsilon", o.Epsilon, 0, math.MaxFloat64)
 	c.finite("optim.max_grad_norm", o.MaxGradNorm)
+	c.within("optim.loraplus_lr_ratio", o.LoRAPlus, 0, math.MaxFloat64)
+	if o.LoRAPlus > 0 && r.LoRA == nil && r.Model.Adapter == "" {
+		c.errorf("optim.loraplus_lr_ratio", "it is the rate of an adapter's B matrices; this run trains none: set lora")
+	}
 
 	c.atLeast("batch.per_device_train_batch_size", r.Batch.Size, 0)
 	c.atLeast("batch.gradient_accumulation_steps", r.Batch.Accumulate, 0)

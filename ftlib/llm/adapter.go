@@ -21,11 +21,14 @@ import (
 type Adapter struct {
 	Spec ftlib.LoRA
 
-	rankPattern  map[string]int     // regular expression of module names -> r
-	alphaPattern map[string]float64 // the same for alpha
-	scored       bool               // its configuration says that a score head is saved with it
-	specs        map[string]adapterSpec
-	params       map[string]*tensors.Tensor // "<module>.lora_A", ".lora_B", ".lora_m", ".bias"
+	scored bool // its configuration says that a score head is saved with it
+	tie    bool // a tied head follows the embedding that is saved with the adapter
+	specs  map[string]adapterSpec
+	params map[string]*tensors.Tensor // "<module>.lora_A", ".lora_B", ".lora_m", ".bias", and modules saved whole
+
+	// Of adapters that began with a part of the weights (PiSSA, OLoRA): the weights
+	// without it, and A and B as they were then.
+	residual, began map[string]*tensors.Tensor
 	lent
 }
 
@@ -34,7 +37,12 @@ func (a *Adapter) Close() {
 	for _, t := range a.params {
 		a.release(t)
 	}
-	a.params = nil
+	for _, of := range []map[string]*tensors.Tensor{a.residual, a.began} {
+		for _, t := range of {
+			a.release(t)
+		}
+	}
+	a.params, a.residual, a.began = nil, nil, nil
 }
 
 // Params is the number of trained values.
@@ -78,12 +86,23 @@ func resolve(spec ftlib.LoRA) (ftlib.LoRA, error) {
 	case !slices.Contains([]string{"none", "all", "lora_only"}, spec.Bias):
 		return spec, fmt.Errorf("llm: lora.bias is %q; it is none, all or lora_only", spec.Bias)
 	}
+	if err := ftlib.CheckInit(spec.Init); err != nil {
+		return spec, fmt.Errorf("llm: lora.init_lora_weights: %w", err)
+	}
 	return spec, nil
 }
 
-// NewAdapter makes an adapter for the model and switches it on. A is drawn as PEFT
-// does (Kaiming uniform: ±1/sqrt(in)), B is zero, so that the model's output is
-// unchanged at first. The same seed gives the same adapter for every choice of targets.
+// NewAdapter makes an adapter for the model and switches it on. The model's output is
+// unchanged at first, whatever the initialisation (init_lora_weights as in PEFT):
+//
+//	true      A ~ U(±1/√in), B = 0
+//	gaussian  A ~ N(0, 1/r²), B = 0
+//	pissa     W = USVᵀ: B = U_r·√(S_r/s), A = √(S_r/s)·V_rᵀ, W' = W - s·B·A (Meng et al. 2024)
+//	olora     W = QR: B = Q_r, A = R_r, W' = W - s·B·A (Büyükakyüz 2024)
+//
+// The last two hold W' beside the model's weights, which stay as they are: adapters of
+// any kind can share the model. The same seed gives the same adapter for every choice of
+// targets.
 func (m *Model) NewAdapter(spec ftlib.LoRA, seed int64) (*Adapter, error) {
 	spec, err := resolve(spec)
 	if err != nil {
@@ -99,15 +118,15 @@ func (m *Model) NewAdapter(spec ftlib.LoRA, seed int64) (*Adapter, error) {
 		h := fnv.New64a()
 		h.Write([]byte(module))
 		rng := rand.New(rand.NewPCG(uint64(seed), h.Sum64()))
-		bound := 1 / math.Sqrt(float64(in))
-		values := make([]float32, s.R*in)
-		for i := range values {
-			values[i] = float32((2*rng.Float64() - 1) * bound)
-		}
-		if err := a.put(m, module+".lora_A", values, s.R, in); err != nil {
+		down, up, err := a.initial(m, module, rng)
+		if err != nil {
+			a.Close()
 			return nil, err
 		}
-		if err := a.put(m, module+".lora_B", make([]float32, out*s.R), out, s.R); err != nil {
+		if err := a.put(m, module+".lora_A", down, s.R, in); err != nil {
+			return nil, err
+		}
+		if err := a.put(m, module+".lora_B", up, out, s.R); err != nil {
 			return nil, err
 		}
 		if s.DoRA {
@@ -128,6 +147,10 @@ func (m *Model) NewAdapter(spec ftlib.LoRA, seed int64) (*Adapter, error) {
 		if err := a.put(m, name, b, len(b)); err != nil {
 			return nil, err
 		}
+	}
+	if err := a.saveModules(m, seed); err != nil {
+		a.Close()
+		return nil, err
 	}
 	m.SetAdapter(a)
 	return a, nil
@@ -219,15 +242,15 @@ func (a *Adapter) specFor(module string) adapterSpec {
 		re, err := regexp.Compile(`^(?:.*\.)?(?:` + key + `)$`)
 		return err == nil && re.MatchString(module)
 	}
-	for _, key := range sortedKeys(a.rankPattern) {
+	for _, key := range sortedKeys(a.Spec.RankPattern) {
 		if matches(key) {
-			r = a.rankPattern[key]
+			r = a.Spec.RankPattern[key]
 			break
 		}
 	}
-	for _, key := range sortedKeys(a.alphaPattern) {
+	for _, key := range sortedKeys(a.Spec.AlphaPattern) {
 		if matches(key) {
-			alpha = a.alphaPattern[key]
+			alpha = a.Spec.AlphaPattern[key]
 			break
 		}
 	}

@@ -157,7 +157,7 @@ func nextLogits(cfg *Config, set *weightSet, w *weightNodes, tokens *Node, c cur
 	}
 	h := head{cfg: cfg}
 	h.setParams(w.outer)
-	if cfg.Tied {
+	if h.weight == nil {
 		h.weight = w.outer[embedName]
 	}
 	return h.logits(h.norm(x))

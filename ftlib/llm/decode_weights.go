@@ -120,7 +120,11 @@ func newWeightSet(m *Model, l layout) *weightSet {
 		s.outer = append(s.outer, w.name)
 		s.outs = append(s.outs, weightsOf(m, w.name))
 	}
-	s.key = fmt.Sprint(l)
+	if m.Config.Tied && !m.headTied(m.adapter) {
+		s.outer = append(s.outer, headName)
+		s.outs = append(s.outs, weightsOf(m, headName))
+	}
+	s.key = fmt.Sprint(l, s.outer)
 	return s
 }
 

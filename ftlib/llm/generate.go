@@ -84,7 +84,8 @@ type Generator struct {
 	o GeneratorOptions
 
 	mu       sync.Mutex
-	fusers   map[layout]*fuser
+	fusers   map[copyKey]*fuser // fused copies: switching back to an adapter makes none again
+	used     []copyKey          // the latest last
 	start    *program
 	programs map[string]*program // prefill and decoding, by what they are made for
 	places   map[int]*program    // by size of the cache
@@ -103,7 +104,7 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	if o.MaxRows == 0 {
 		o.MaxRows = 32
 	}
-	g := &Generator{m: m, o: o, fusers: map[layout]*fuser{}, programs: map[string]*program{}, places: map[int]*program{}, loop: map[*program]bool{}}
+	g := &Generator{m: m, o: o, fusers: map[copyKey]*fuser{}, programs: map[string]*program{}, places: map[int]*program{}, loop: map[*program]bool{}}
 	g.eos = slices.Clone(m.Config.EOS)
 	if o.Tokenizer != nil {
 		g.eos = append(g.eos, o.Tokenizer.Config().EOS...)
@@ -126,6 +127,7 @@ func (g *Generator) Close() {
 		f.free()
 	}
 	clear(g.fusers)
+	g.used = nil
 }
 
 // Model is the model that the generator writes with.
@@ -173,6 +175,11 @@ func (g *Generator) generate(ctx context.Context, prompts [][]int32, o Sampling,
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.locked(ctx, prompts, o, yield)
+}
+
+// locked is generate for who holds the lock and has checked.
+func (g *Generator) locked(ctx context.Context, prompts [][]int32, o Sampling, yield func(Piece) bool) ([]Output, error) {
 	out := make([]Output, len(prompts))
 	// Rows of similar length go together.
 	order := make([]int, len(prompts))
@@ -281,13 +288,10 @@ func (g *Generator) weights(rows int) (*weightSet, error) {
 	switch {
 	case g.o.Weights == SharedWeights,
 		g.o.Weights == AutoWeights && rows == 1 && g.m.adapter == nil, // as fast as a copy
-		g.o.Weights == AutoWeights && g.fusers[l] == nil && !g.affordable():
+		g.o.Weights == AutoWeights && g.fusers[copyKey{l, g.m.adapter}] == nil && !g.affordable():
 		return sharedWeights(g.m), nil
 	}
-	if g.fusers[l] == nil {
-		g.fusers[l] = &fuser{m: g.m, layout: l}
-	}
-	return g.fusers[l].weights()
+	return g.copyFor(copyKey{l, g.m.adapter}).weights()
 }
 
 // affordable says whether a fused copy of the blocks' weights fits.

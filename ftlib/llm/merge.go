@@ -14,7 +14,7 @@ import (
 // an adapter.
 func (m *Model) merged(a *Adapter, module string) (*tensors.Tensor, error) {
 	spec := a.specs[module]
-	w, lora := m.params[module+".weight"], a.params
+	w, lora := m.under(a, module+".weight"), a.params
 	args := group(w, lora[module+".lora_A"], lora[module+".lora_B"])
 	if spec.DoRA {
 		args = append(args, lora[module+".lora_m"])
@@ -61,7 +61,7 @@ func (m *Model) current(name string) (*tensors.Tensor, error) {
 			return m.merged(a, module)
 		}
 	}
-	return m.param(name), nil
+	return m.under(a, name), nil
 }
 
 // owned reports tensors that must not be freed by who borrowed them.

@@ -172,7 +172,13 @@ func (m *Model) param(name string) *tensors.Tensor {
 // tensor of this name before the model's.
 func (m *Model) under(a *Adapter, name string) *tensors.Tensor {
 	if a != nil {
+		if name == headName && a.params[name] == nil && a.headFollows(m) {
+			name = embedName
+		}
 		if t := a.params[name]; t != nil {
+			return t
+		}
+		if t := a.residual[name]; t != nil {
 			return t
 		}
 	}

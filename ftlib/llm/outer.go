@@ -74,7 +74,7 @@ func (e *Engine) headTrain() []string {
 
 // stored is the name under which a weight is kept: a tied head is the embedding.
 func (e *Engine) stored(name string) string {
-	if name == headName && e.m.Config.Tied {
+	if name == headName && e.m.headTied(e.adapter) {
 		return embedName
 	}
 	return name

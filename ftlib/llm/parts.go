@@ -88,6 +88,9 @@ const (
 	PartAdapter = "adapter/" // the adapter that is switched on
 	PartFirst   = "optim.m/" // first and second moments, by the name of the weight
 	PartSecond  = "optim.v/"
+
+	partResidual = "residual/" // of an adapter that began with a part of the weights
+	partBegan    = "began/"
 )
 
 // about is what a model is besides its tensors.
@@ -107,9 +110,8 @@ type about struct {
 }
 
 type aboutAdapter struct {
-	Spec         ftlib.LoRA         `json:"spec"`
-	RankPattern  map[string]int     `json:"rank_pattern,omitempty"`
-	AlphaPattern map[string]float64 `json:"alpha_pattern,omitempty"`
+	Spec ftlib.LoRA `json:"spec"`
+	Tie  bool       `json:"tie,omitempty"`
 }
 
 // Parts takes a model apart for who keeps it: a JSON description, and all its tensors,
@@ -128,8 +130,10 @@ func (m *Model) Parts() (description []byte, parts map[string]*tensors.Tensor, e
 	}
 	add(PartWeights, m.params)
 	if x := m.adapter; x != nil {
-		a.Adapter = &aboutAdapter{x.Spec, x.rankPattern, x.alphaPattern}
+		a.Adapter = &aboutAdapter{x.Spec, x.tie}
 		add(PartAdapter, x.params)
+		add(partResidual, x.residual)
+		add(partBegan, x.began)
 	}
 	if s := m.moments; s != nil && s.adapter == m.adapter {
 		a.Step = s.Step
@@ -160,9 +164,9 @@ func FromParts(b compute.Backend, description []byte, parts map[string]*tensors.
 	s := &Moments{Step: d.Step, M: map[string]*tensors.Tensor{}, V: map[string]*tensors.Tensor{}}
 	to := map[string]map[string]*tensors.Tensor{PartWeights: m.params, PartFirst: s.M, PartSecond: s.V}
 	if x := d.Adapter; x != nil {
-		m.adapter = &Adapter{Spec: x.Spec, rankPattern: x.RankPattern, alphaPattern: x.AlphaPattern,
-			specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
-		to[PartAdapter] = m.adapter.params
+		m.adapter = &Adapter{Spec: x.Spec, tie: x.Tie, specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{},
+			residual: map[string]*tensors.Tensor{}, began: map[string]*tensors.Tensor{}}
+		to[PartAdapter], to[partResidual], to[partBegan] = m.adapter.params, m.adapter.residual, m.adapter.began
 	}
 	for name, t := range parts {
 		kind, rest, _ := strings.Cut(name, "/")
@@ -200,8 +204,10 @@ func (m *Model) Lend() {
 		m.lent[t] = true
 	}
 	if a := m.adapter; a != nil {
-		for _, t := range a.params {
-			m.lent[t] = true
+		for _, of := range []map[string]*tensors.Tensor{a.params, a.residual, a.began} {
+			for _, t := range of {
+				m.lent[t] = true
+			}
 		}
 		a.lent = m.lent
 	}

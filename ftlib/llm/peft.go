@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -40,6 +41,7 @@ type peftConfig struct {
 	Inference    bool               `json:"inference_mode"`
 	Init         json.RawMessage    `json:"init_lora_weights,omitempty"`
 	SaveModules  []string           `json:"modules_to_save"`
+	Tie          bool               `json:"ensure_weight_tying,omitempty"`
 }
 
 // unsupported are keys of PEFT that change the result and are not built here; an
@@ -116,12 +118,13 @@ func (m *Model) parseAdapter(data []byte) (*Adapter, error) {
 		}
 		targets = []string{one}
 	}
-	spec, err := resolve(ftlib.LoRA{R: c.R, Alpha: c.Alpha, Dropout: c.Dropout, Targets: targets, Bias: c.Bias, RSLoRA: c.RSLoRA, DoRA: c.DoRA})
+	spec, err := resolve(ftlib.LoRA{R: c.R, Alpha: c.Alpha, Dropout: c.Dropout, Targets: targets, Bias: c.Bias, RSLoRA: c.RSLoRA, DoRA: c.DoRA,
+		RankPattern: c.RankPattern, AlphaPattern: c.AlphaPattern, SaveModules: savedModules(c.SaveModules), Init: mutatingInit(c.Init)})
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{Spec: spec, rankPattern: c.RankPattern, alphaPattern: c.AlphaPattern,
-		specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}, scored: len(c.SaveModules) > 0}
+	a := &Adapter{Spec: spec, tie: c.Tie, specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
+	a.scored = slices.Contains(spec.SaveModules, "score")
 	return a, a.match(m)
 }
 
@@ -181,6 +184,17 @@ func (a *Adapter) read(m *Model, f *safetensors.File) error {
 			return err
 		}
 	}
+	if a.tie {
+		delete(have, headName) // the embedding again
+	}
+	for _, w := range a.savedWeights(m) {
+		if a.tie && w.name == headName {
+			continue
+		}
+		if err := want(w.name, w.shape...); err != nil {
+			return err
+		}
+	}
 	for _, key := range have {
 		wrong = append(wrong, key+" is left over")
 	}
@@ -191,7 +205,7 @@ func (a *Adapter) read(m *Model, f *safetensors.File) error {
 		}
 		return fmt.Errorf("llm: %s does not fit the model: %s", f.Path, strings.Join(wrong, "; "))
 	}
-	return nil
+	return a.settle(m)
 }
 
 // peftName is the name of an adapter tensor in PEFT's files.
@@ -250,6 +264,14 @@ func (a *Adapter) targetNames() []string {
 // Save writes the adapter as PEFT does: adapter_config.json and
 // adapter_model.safetensors. base names the model that it belongs to.
 func (a *Adapter) Save(dir, base string) error {
+	if len(a.began) > 0 {
+		plain, err := a.plain()
+		if err != nil {
+			return err
+		}
+		defer plain.closeExcept(a)
+		return plain.Save(dir, base)
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("llm: %w", err)
 	}
@@ -260,7 +282,7 @@ func (a *Adapter) Save(dir, base string) error {
 	}
 	c := peftConfig{Type: "LORA", Task: "CAUSAL_LM", Base: base, R: a.Spec.R, Alpha: a.Spec.Alpha, Dropout: a.Spec.Dropout,
 		Targets: rawTargets, Bias: a.Spec.Bias, RSLoRA: a.Spec.RSLoRA, DoRA: a.Spec.DoRA, Inference: true, Init: json.RawMessage("true"),
-		RankPattern: a.rankPattern, AlphaPattern: a.alphaPattern}
+		RankPattern: a.Spec.RankPattern, AlphaPattern: a.Spec.AlphaPattern, SaveModules: a.wholeModules(), Tie: a.tie}
 	if c.RankPattern == nil {
 		c.RankPattern = map[string]int{}
 	}
@@ -268,7 +290,7 @@ func (a *Adapter) Save(dir, base string) error {
 		c.AlphaPattern = map[string]float64{}
 	}
 	if w := a.params[scoreName]; w != nil {
-		c.SaveModules, c.Task = []string{"score"}, "SEQ_CLS"
+		c.SaveModules, c.Task = append(c.SaveModules, "score"), "SEQ_CLS"
 		if w.Shape().Dimensions[0] > 1 {
 			c.Task = "TOKEN_CLS"
 		}
@@ -282,6 +304,13 @@ func (a *Adapter) Save(dir, base string) error {
 			}
 		}
 		t, err := toFile(file, a.params[name], safetensors.F32)
+		if err != nil {
+			return err
+		}
+		out = append(out, t)
+	}
+	if a.tie && a.params[embedName] != nil { // PEFT wants it under both names
+		t, err := toFile(peftName(headName), a.params[embedName], safetensors.F32)
 		if err != nil {
 			return err
 		}

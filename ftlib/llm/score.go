@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
-	"strings"
 
 	"ftlab/ftlib/safetensors"
 )
@@ -137,6 +136,9 @@ func (m *Model) scored() []string {
 				names = append(names, name)
 			}
 		}
+		if m.Config.Tied && !m.headTied(m.adapter) {
+			names = append(names, headName)
+		}
 	}
 	return names
 }
@@ -144,18 +146,11 @@ func (m *Model) scored() []string {
 // withScore is the configuration of the model with the adapter's score head.
 func (m *Model) withScore() Config {
 	c := m.Config
-	if len(m.scored()) > 0 {
+	if m.Config.Tied && !m.headTied(m.adapter) {
+		c = c.untied()
+	}
+	if m.adapter != nil && m.adapter.params[scoreName] != nil {
 		c.Labels, c.LabelBias = m.Labels(), m.adapter.params[scoreBiasName] != nil
 	}
 	return c
-}
-
-// savable are the modules besides the low-rank ones that PEFT's configuration names.
-func savable(modules []string) error {
-	for _, name := range modules {
-		if name != "score" && !strings.HasSuffix(name, ".score") {
-			return fmt.Errorf("modules_to_save names %q, which is not supported; a score head is", name)
-		}
-	}
-	return nil
 }

@@ -45,6 +45,19 @@ func newFloats(b compute.Backend, values []float32, dims ...int) (*tensors.Tenso
 	})
 }
 
+// newMatrix makes a tensor of a model's type from float32 values.
+func newMatrix(b compute.Backend, dtype dtypes.DType, values []float32, dims ...int) (*tensors.Tensor, error) {
+	if dtype != dtypes.BFloat16 {
+		return newFloats(b, values, dims...)
+	}
+	return newTensor(b, dtype, dims, func(flat any) error {
+		for i, v := range values {
+			flat.([]bfloat16.BFloat16)[i] = bfloat16.FromFloat32(v)
+		}
+		return nil
+	})
+}
+
 // newInts makes an int32 tensor from values.
 func newInts(b compute.Backend, values []int32, dims ...int) (*tensors.Tensor, error) {
 	return newTensor(b, dtypes.Int32, dims, func(flat any) error {

@@ -26,10 +26,11 @@ type trainer struct {
 	base    string // what the adapter belongs to
 	opt     *optim.AdamW
 	groups  [][]string
-	step    int64 // optimizer steps taken
-	before  int64 // steps behind the moments that the model came with
-	micro   int   // micro-batches since
-	owned   bool  // Close frees the model
+	step    int64   // optimizer steps taken
+	before  int64   // steps behind the moments that the model came with
+	micro   int     // micro-batches since
+	plus    float64 // learning rate of B matrices over that of the rest (LoRA+); 0: 1
+	owned   bool    // Close frees the model
 	dtype   string
 	fullOut safetensors.DType
 }
@@ -103,7 +104,10 @@ func trainerOf(run ftlib.Run, m *llm.Model, dtype dtypes.DType, n needs, adapted
 	if err != nil {
 		return t, err
 	}
-	return newTrainer(e, run.Seed)
+	if t, err = newTrainer(e, run.Seed); err == nil {
+		t.loraPlus(run.Optim.LoRAPlus)
+	}
+	return t, err
 }
 
 // heads sees to it that the model has the heads that the method looks at, and no others
@@ -188,6 +192,10 @@ func (s *trainer) update(h Hyper, norm float64) error {
 	}
 	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, MaxGradNorm: h.MaxGradNorm, Step: int(s.before) + h.Step}
 	for _, names := range s.groups {
+		o := o
+		if s.plus > 0 && isUp(names[0]) {
+			o.LR *= s.plus
+		}
 		if err := s.opt.Step(s.Engine, names, o, norm, decays); err != nil {
 			return err
 		}
