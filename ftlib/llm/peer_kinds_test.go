@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"ftlab/ftlib"
@@ -178,7 +179,14 @@ func TestPEFTKinds(t *testing.T) {
 	defer f.Close()
 	for _, j := range kinds { // what PEFT wrote
 		m := loadGolden(t, adapterKinds[j.Name].model)
-		if _, err := m.LoadAdapter(j.Theirs); err != nil {
+		_, err := m.LoadAdapter(j.Theirs)
+		if j.Name == "pissa niter" { // drawn at random by PEFT, and not kept
+			if err == nil || !strings.Contains(err.Error(), "nobody can repeat") {
+				t.Errorf("%s: %v", j.Name, err)
+			}
+			continue
+		}
+		if err != nil {
 			t.Errorf("%s: %v", j.Name, err)
 			continue
 		}

@@ -87,6 +87,9 @@ func (m *Model) parseAdapter(data []byte) (*Adapter, error) {
 	if err := savable(c.SaveModules); err != nil {
 		return nil, err
 	}
+	if init := mutatingInit(c.Init); strings.Contains(init, "_niter_") {
+		return nil, fmt.Errorf("init_lora_weights is %s: the adapter belongs to weights that a random decomposition left, which nobody can repeat; save it from PEFT with path_initial_model_for_weight_conversion", init)
+	}
 	var all map[string]any
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err

@@ -18,6 +18,9 @@ var mayImport = map[string]string{
 	"ftlib":             "",
 	"ftlib/safetensors": "",
 	"ftlib/token":       "",
+	"ftlib/gguf":        "",
+	"ftlib/export":      "ftlib/chat ftlib/corpus ftlib/gguf ftlib/llm ftlib/safetensors ftlib/token",
+	"ftlib/serve":       "ftlib/chat ftlib/llm ftlib/token",
 	"ftlib/chat":        "ftlib/chat/jinja",
 	"ftlib/chat/jinja":  "",
 	"ftlib/corpus":      "ftlib ftlib/chat ftlib/token",
@@ -48,7 +51,7 @@ var mayImport = map[string]string{
 	"kernel/jupyter":  "kernel/internal/gopls",
 	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/health ftlib/llm ftlib/token ftlib/tune kernel/widget",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/notebook kernel/session kernel/spec kernel/widget",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/export ftlib/lab ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/serve ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/notebook kernel/session kernel/spec kernel/widget",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",
@@ -65,7 +68,7 @@ var mayImport = map[string]string{
 // noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
 // tested without a backend.
 var noGoMLX = []string{
-	"ftlib", "ftlib/safetensors", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/health", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
+	"ftlib", "ftlib/safetensors", "ftlib/gguf", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/health", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
 	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "kernel/widget", "kernel/internal/link", "internal/browser", "internal/world",
 }
 
