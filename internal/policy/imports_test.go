@@ -55,6 +55,7 @@ var mayImport = map[string]string{
 
 	"internal/policy":             "",
 	"internal/bench":              "*",
+	"internal/results":            "*",
 	"internal/testkit":            "ftlib/backend",
 	"internal/testkit/cell":       "ftlib/corpus",
 	"internal/browser":            "",

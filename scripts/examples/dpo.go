@@ -1,0 +1,28 @@
+//go:build ignore
+
+// Direct preference optimization: polite answers become likelier than curt ones.
+//
+//	go run scripts/examples/dpo.go
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+
+	"ftlab/ftlib"
+	"ftlab/ftlib/tune"
+)
+
+func main() {
+	run := ftlib.Run{Name: "dpo-go", Model: ftlib.Model{Path: "models/ft-tiny"}, Data: ftlib.Data{Train: "datasets/preferences"}, LoRA: &ftlib.LoRA{R: 8}}
+	run.Method.DPO = &ftlib.DPO{Beta: 0.1}
+	run.Batch = ftlib.Batch{Size: 16, MaxSteps: 60}
+	run.Optim.LearningRate = 1e-3
+	result, err := tune.Run(context.Background(), run, tune.Options{Sink: &tune.Progress{W: os.Stdout}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(result.Summary())
+}
