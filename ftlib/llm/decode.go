@@ -194,14 +194,19 @@ func startProgram(b compute.Backend, cfg *Config) (*program, error) {
 
 // placeProgram moves the keys and values of a prefill, [B, KV, T, hd] each, into caches
 // of size slots. The padding that all rows share on the left, as many tokens as the
-// first input says, is left out where the backend can.
-func placeProgram(b compute.Backend, size int) (*program, error) {
+// first input says, is left out where the backend can. With repeat, the second input [R]
+// says which of the B rows each of R rows of the caches is.
+func placeProgram(b compute.Backend, size int, repeat bool) (*program, error) {
 	slices := b.Capabilities().Operations[compute.OpTypeDynamicSlice]
 	return newProgram(b, fmt.Sprintf("cache_%d", size), func(in []*Node) []*Node {
-		skip := in[0]
+		skip, in := in[0], in[1:]
+		var like *Node
+		if repeat {
+			like, in = ExpandAxes(in[0], -1), in[1:] // [R, 1]
+		}
 		g := skip.Graph()
 		var out []*Node
-		for _, x := range in[1:] {
+		for _, x := range in {
 			dims := x.Shape().Clone().Dimensions
 			t := dims[2]
 			if slices {
@@ -212,6 +217,9 @@ func placeProgram(b compute.Backend, size int) (*program, error) {
 			} else if t < size {
 				dims[2] = size - t
 				x = Concatenate([]*Node{x, Zeros(g, shapes.Make(x.DType(), dims...))}, 2)
+			}
+			if repeat {
+				x = Gather(x, like)
 			}
 			out = append(out, x)
 		}

@@ -87,8 +87,7 @@ type Generator struct {
 	fusers   map[copyKey]*fuser // fused copies: switching back to an adapter makes none again
 	used     []copyKey          // the latest last
 	start    *program
-	programs map[string]*program // prefill and decoding, by what they are made for
-	places   map[int]*program    // by size of the cache
+	programs map[string]*program // prefill, caches and decoding, by what they are made for
 	loop     map[*program]bool
 	eos      []int32
 }
@@ -104,7 +103,7 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	if o.MaxRows == 0 {
 		o.MaxRows = 32
 	}
-	g := &Generator{m: m, o: o, fusers: map[copyKey]*fuser{}, programs: map[string]*program{}, places: map[int]*program{}, loop: map[*program]bool{}}
+	g := &Generator{m: m, o: o, fusers: map[copyKey]*fuser{}, programs: map[string]*program{}, loop: map[*program]bool{}}
 	g.eos = slices.Clone(m.Config.EOS)
 	if o.Tokenizer != nil {
 		g.eos = append(g.eos, o.Tokenizer.Config().EOS...)
@@ -144,7 +143,8 @@ func RowSeed(seed uint64, row int) uint64 {
 	return x ^ x>>31
 }
 
-// Generate continues prompts, each a list of token ids of any length from 1. Rows do not
+// Generate continues prompts, each a list of token ids of any length from 1. Prompts that
+// are equal, as for several answers to one, are read once and their cache repeated. Rows do not
 // depend on each other: a batch gives what its rows give alone, up to rounding. When ctx
 // ends, what is written is returned with its error.
 func (g *Generator) Generate(ctx context.Context, prompts [][]int32, o Sampling) ([]Output, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -178,7 +179,7 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		}
 		if s.used == s.kv.size {
-			if err := s.place(0, grown(s.used+1), s.kv.all); err != nil {
+			if err := s.place(0, grown(s.used+1), s.kv.all, nil); err != nil {
 				return err
 			}
 		}
@@ -220,13 +221,39 @@ func (g *Generator) program(key string, make func() (*program, error)) (*program
 	return p, err
 }
 
-// prefill runs the prompts without their last tokens and puts keys and values into
-// caches of a size.
+// distinct are rows whose prompts differ in what a prefill reads of them, and for each row
+// of the batch the place of its like among them. Several answers to one prompt are a row here.
+func (s *session) distinct() (rows []*genRow, like []int32) {
+	seen := map[string]int32{}
+	for _, r := range s.rows {
+		var key strings.Builder
+		for _, id := range r.prompt[:len(r.prompt)-1] {
+			key.Write([]byte{byte(id), byte(id >> 8), byte(id >> 16), byte(id >> 24)})
+		}
+		at, ok := seen[key.String()]
+		if !ok {
+			at = int32(len(rows))
+			seen[key.String()] = at
+			rows = append(rows, r)
+		}
+		like = append(like, at)
+	}
+	return rows, like
+}
+
+// prefill runs the prompts without their last tokens, equal ones once, and puts keys and
+// values into caches of a size.
 func (s *session) prefill(size int) (err error) {
 	m, n := s.g.m, len(s.rows)
 	if s.used == 0 {
 		s.kv, err = newCaches(m.Backend, &m.Config, n, size)
 		return err
+	}
+	rows, like := s.distinct()
+	if short := rowBucket(len(rows)); short < n {
+		n = short
+	} else {
+		rows, like = s.rows, nil
 	}
 	_, loop, err := s.g.decoder(s.set, s.mode)
 	if err != nil {
@@ -238,7 +265,7 @@ func (s *session) prefill(size int) (err error) {
 	}
 	skip := t - s.used
 	ids, pos, seg := make([]int32, n*t), make([]int32, n*t), make([]int32, n*t)
-	for i, r := range s.rows {
+	for i, r := range rows {
 		for j, id := range r.prompt[:len(r.prompt)-1] {
 			at := i*t + skip + r.start + j
 			ids[at], pos[at], seg[at] = id, int32(j), 1
@@ -283,26 +310,32 @@ func (s *session) prefill(size int) (err error) {
 		x = out[0]
 		keys, values = append(keys, out[1]), append(values, out[2])
 	}
-	return s.place(skip, size, append(slices.Clone(keys), values...))
+	return s.place(skip, size, append(slices.Clone(keys), values...), like)
 }
 
-// place moves keys and values into caches of a size, which become the session's.
-func (s *session) place(skip, size int, all []*tensors.Tensor) error {
+// place moves keys and values into caches of a size, which become the session's. Row i of
+// the caches is row like[i] of what is moved; nil: row i.
+func (s *session) place(skip, size int, all []*tensors.Tensor, like []int32) error {
 	b := s.g.m.Backend
-	p := s.g.places[size]
-	if p == nil {
-		var err error
-		if p, err = placeProgram(b, size); err != nil {
-			return err
-		}
-		s.g.places[size] = p
+	key := fmt.Sprint("place ", size, like != nil)
+	p, err := s.g.program(key, func() (*program, error) { return placeProgram(b, size, like != nil) })
+	if err != nil {
+		return err
 	}
 	t, err := newInts(b, []int32{int32(skip)})
 	if err != nil {
 		return err
 	}
-	defer free(t)
-	out, err := p.call(group(t), all)
+	in := group(t)
+	defer func() { free(in...) }()
+	if like != nil {
+		rows, err := newInts(b, like, len(like))
+		if err != nil {
+			return err
+		}
+		in = append(in, rows)
+	}
+	out, err := p.call(in, all)
 	if err != nil {
 		return err
 	}
