@@ -32,6 +32,7 @@ on this disk, downloaded if it is not there).
   ft data convert FILE --out chat.parquet --to chat
   ft data split FILE --out DIR            train.parquet and validation.parquet
   ft data stats FILE                      every column: types, nulls, lengths
+  ft data label-steps FILE --model DIR --out steps.parquet
 
 Columns are found by their names and contents, over all rows. Where that goes wrong:
   ft data show FILE --format prompt-completion --columns prompt=question,completion=reply
@@ -44,7 +45,7 @@ Columns are found by their names and contents, over all rows. Where that goes wr
 	f.Int("limit", 0, "read the first rows only; zero: all")
 	f.String("split", "", "train, validation, test or all, by file name; zero: train where names tell")
 	f.Bool("offline", false, "never download a data set")
-	cmd.AddCommand(dataShowCmd(), dataCheckCmd(), dataConvertCmd(), dataSplitCmd(), dataStatsCmd(), dataFormatsCmd(), dataRowsCmd())
+	cmd.AddCommand(dataShowCmd(), dataCheckCmd(), dataConvertCmd(), dataSplitCmd(), dataStatsCmd(), dataFormatsCmd(), dataRowsCmd(), labelStepsCmd())
 	return cmd
 }
 

@@ -37,7 +37,9 @@ With --match the model also answers, greedily, and its final answers are compare
 those of the data: what stands in \boxed{}, after "####", behind "the answer is", or
 else the last mathematics or number; compared by value, as ft verify --kind math does.
 
-An adapter brings the chat template that it was trained with.`,
+An adapter brings the chat template that it was trained with.
+
+Below it are measures of models that judge: ft eval reward, steps and best-of.`,
 		Example: `  ft eval --model models/tiny --data reviews.parquet
   ft eval --model models/tiny --adapter runs/NAME/step-200 --data reviews.parquet
   ft eval --model models/tiny --data math.parquet --match --limit 100 --json`,
@@ -87,5 +89,6 @@ An adapter brings the chat template that it was trained with.`,
 	for _, name := range []string{"model", "data"} {
 		cmd.MarkFlagRequired(name)
 	}
+	cmd.AddCommand(bestOfCmd(), evalStepsCmd(), evalRewardCmd())
 	return cmd
 }

@@ -13,5 +13,8 @@
 // [Score], [Questions] and [Match] look at a model as training would: at the tokens
 // that are trained, and at the prompts before them.
 //
+// [LabelSteps] labels the steps of solutions by completing them; [ScoreSteps], [BestOfN] and
+// [Margins] measure what process and outcome reward models are worth.
+//
 // [Loop] is the loop alone, for a Stepper of one's own.
 package tune

@@ -101,33 +101,52 @@ type Scored struct {
 // stepScores asks a process reward model about the steps of answers, written as it was trained.
 func (o *online) stepScores(ctx context.Context, e *llm.Engine, answers []Answer, separator string) ([][]Scored, error) {
 	out := make([][]Scored, len(answers))
-	var examples []corpus.Example
-	var at [][]int
+	problems, all := make([]string, len(answers)), make([][]string, len(answers))
 	for i, a := range answers {
 		parts, ends := steps(a.Text, separator)
 		tokens := o.stepTokens(a, ends)
 		for k, part := range parts {
 			out[i] = append(out[i], Scored{Text: part, End: tokens[k]})
 		}
-		ex := corpus.Example{IDs: []int32{0}} // no steps: nothing is asked
-		var stepEnds []int
-		if len(parts) > 0 {
-			var err error
-			if ex, stepEnds, err = corpus.EncodeSteps(o.tok, o.written(o.prompts[a.Prompt].Record), parts, corpus.StepOptions{}, corpus.EncodeOptions{}); err != nil {
-				return nil, err
-			}
-		}
-		ex.Train = make([]bool, len(ex.IDs))
-		examples, at = append(examples, ex), append(at, stepEnds)
+		problems[i], all[i] = o.written(o.prompts[a.Prompt].Record), parts
 	}
-	scores, err := o.scoresAt(ctx, e, examples, at)
+	right, err := o.rightness(ctx, e, problems, all)
 	if err != nil {
 		return nil, err
 	}
 	for i := range out {
 		for k := range out[i] {
-			x := scores[i][k]
-			out[i][k].Right = 1 / (1 + math.Exp(x[0]-x[1]))
+			out[i][k].Right = right[i][k]
+		}
+	}
+	return out, nil
+}
+
+// rightness are the probabilities that steps are right, written as the process reward model
+// was trained.
+func (o *online) rightness(ctx context.Context, e *llm.Engine, problems []string, all [][]string) ([][]float64, error) {
+	var examples []corpus.Example
+	var at [][]int
+	for i, parts := range all {
+		ex := corpus.Example{IDs: []int32{0}} // no steps: nothing is asked
+		var ends []int
+		if len(parts) > 0 {
+			var err error
+			if ex, ends, err = corpus.EncodeSteps(o.tok, problems[i], parts, corpus.StepOptions{}, corpus.EncodeOptions{}); err != nil {
+				return nil, err
+			}
+		}
+		ex.Train = make([]bool, len(ex.IDs))
+		examples, at = append(examples, ex), append(at, ends)
+	}
+	scores, err := o.scoresAt(ctx, e, examples, at)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]float64, len(all))
+	for i := range out {
+		for _, x := range scores[i] {
+			out[i] = append(out[i], 1/(1+math.Exp(x[0]-x[1])))
 		}
 	}
 	return out, nil

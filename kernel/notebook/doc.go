@@ -10,6 +10,10 @@
 //	notebook.Generate{...}.Show(prompts...)   // several adapters of one model, side by side
 //	notebook.Table(rows)                      // structs, maps, data rows or strings
 //	notebook.SideBySide(prompt, before, after)
+//	notebook.Steps(solutions...)              // steps coloured by how likely each is right
+//	notebook.BestOf(result)                   // ways to choose one of N solutions
+//	notebook.Calibration(margins)             // what the margins of a reward model are worth
+//	notebook.Rationales("runs/star")          // what a self-taught reasoner kept and threw away
 //	model := notebook.Must(llm.Load(...))     // stop the cell with a short message
 //
 // Under a GoNB kernel each of these becomes a rich output that carries its plain
