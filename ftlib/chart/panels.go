@@ -34,6 +34,7 @@ func Panels(c Curve) []Panel {
 	}
 	loss := Loss(c)
 	loss.Title = "Loss"
+	explainLoss(&loss, c.Events)
 	add("loss", loss)
 	add("gradient", c.two("Gradient norm and learning rate",
 		line{"grad_norm", "gradient norm", "Norm of all gradients together, before clipping."},
@@ -157,12 +158,13 @@ func (c Curve) group(g group) Figure {
 		if _, known := color[base]; !known {
 			color[base] = len(color)
 		}
-		s := Series{ID: name, Name: name, Color: color[base]}
+		s := Series{ID: name, Name: name, Help: help(base), Color: color[base]}
 		if eval {
 			s.Name, s.Style = base+", validation", Marked
 		}
 		f.add(p, s)
 	}
+	f.Subtitle = bothFall(c.Events, g.names)
 	return f
 }
 

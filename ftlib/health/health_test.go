@@ -14,6 +14,10 @@ func method(name string) ftlib.Run {
 	switch name {
 	case "grpo":
 		r.Method.GRPO = &ftlib.GRPO{}
+	case "ppo":
+		r.Method.PPO = &ftlib.PPO{}
+	case "star":
+		r.Method.STaR = &ftlib.STaR{}
 	case "dpo":
 		r.Method.DPO = &ftlib.DPO{}
 	}
@@ -98,6 +102,14 @@ func TestBuiltinRules(t *testing.T) {
 		{"grpo", "clip_ratio", "clip_ratio/region_mean", "", repeat(0.35, 20), Wrong, "too large"},
 		{"grpo", "completions/clipped_ratio", "completions/clipped_ratio", "", repeat(0.5, 20), Suspect, "max_completion_length"},
 		{"grpo", "completions/mean_length", "completions/mean_length", Growth, join(repeat(40, 20), repeat(70, 20)), Suspect, "length is what is rewarded"},
+		{"ppo", "objective/kl", "objective/kl", "", repeat(2.5, 20), Healthy, ""}, // nats an answer
+		{"ppo", "objective/kl", "objective/kl", "", repeat(80, 20), Wrong, "kl_target"},
+		{"ppo", "policy/approxkl", "policy/approxkl", "", repeat(0.2, 20), Suspect, "num_ppo_epochs"},
+		{"ppo", "entropy", "policy/entropy", "", repeat(0.005, 20), Wrong, "one and the same"},
+		{"ppo", "clip_ratio", "policy/clipfrac", "", repeat(0.35, 20), Wrong, "too large"},
+		{"star", "star/solved", "star/solved", Last, []float64{0.01, 0.02}, Suspect, "worked examples"},
+		{"dpo", "logps/chosen", "logps/chosen", Growth, join(repeat(-20, 20), repeat(-30, 20)), Suspect, "less likely"},
+		{"dpo", "logps/chosen", "logps/chosen", Growth, join(repeat(-20, 20), repeat(-19, 20)), Healthy, ""},
 		{"dpo", "rewards/accuracies", "rewards/accuracies", "", repeat(0.9, 30), Healthy, ""},
 	} {
 		f := find(t, rules.Look(method(c.method), steps(c.reported, c.values...)), c.metric, c.look)
