@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -45,12 +46,13 @@ func TestHumanEval(t *testing.T) {
 	if len(all) != 164 {
 		t.Fatalf("%d problems", len(all))
 	}
+	patient := sandbox.Options{Limits: sandbox.Limits{Wall: 2 * time.Minute}} // the machine may be busy with other tests
 	var group errgroup.Group
 	group.SetLimit(2)
 	for i, p := range all {
 		group.Go(func() error {
 			tests := sandbox.Tests{Check: p.Test + "\ncheck(" + p.Entry + ")\n"}
-			v, err := sandbox.Judge(context.Background(), p.Prompt+p.Solution, tests, sandbox.Options{})
+			v, err := sandbox.Judge(context.Background(), p.Prompt+p.Solution, tests, patient)
 			if !v.Passed {
 				t.Errorf("problem %d: %s: %s", i, v.Outcome, v.Reason)
 			}
