@@ -56,6 +56,7 @@ var mayImport = map[string]string{
 	"internal/policy":             "",
 	"internal/bench":              "*",
 	"internal/results":            "*",
+	"scripts/examples":            "*",
 	"internal/testkit":            "ftlib/backend",
 	"internal/testkit/cell":       "ftlib/corpus",
 	"internal/browser":            "",
