@@ -3,6 +3,7 @@
 // Direct preference optimization: polite answers become likelier than curt ones.
 //
 //	go run scripts/examples/dpo.go
+
 package main
 
 import (

@@ -3,6 +3,7 @@
 // GRPO on problems with a checkable answer: of eight answers the right ones become likelier.
 //
 //	go run scripts/examples/grpo.go
+
 package main
 
 import (

@@ -3,6 +3,7 @@
 // KTO: answers that are good or bad, each by itself.
 //
 //	go run scripts/examples/kto.go
+
 package main
 
 import (

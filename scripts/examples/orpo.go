@@ -3,6 +3,7 @@
 // ORPO: the chosen answers and the preference in one loss, without a reference.
 //
 //	go run scripts/examples/orpo.go
+
 package main
 
 import (

@@ -3,6 +3,7 @@
 // PPO with a reward that is a Go function: short answers that are right.
 //
 //	go run scripts/examples/ppo.go
+
 package main
 
 import (

@@ -3,6 +3,7 @@
 // A process reward model: is each step of a solution right?
 //
 //	go run scripts/examples/prm.go
+
 package main
 
 import (

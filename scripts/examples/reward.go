@@ -3,6 +3,7 @@
 // A reward model of preferences: polite answers score higher.
 //
 //	go run scripts/examples/reward.go
+
 package main
 
 import (

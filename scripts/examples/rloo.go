@@ -3,6 +3,7 @@
 // RLOO: REINFORCE against the mean reward of the other answers.
 //
 //	go run scripts/examples/rloo.go
+
 package main
 
 import (

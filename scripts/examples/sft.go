@@ -3,6 +3,7 @@
 // Supervised fine-tuning on conversations, answers only.
 //
 //	go run scripts/examples/sft.go
+
 package main
 
 import (

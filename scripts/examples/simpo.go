@@ -3,6 +3,7 @@
 // SimPO: preference by mean log-probability, with a margin and without a reference.
 //
 //	go run scripts/examples/simpo.go
+
 package main
 
 import (

@@ -3,6 +3,7 @@
 // STaR: the model learns from those of its own solutions that reach the answer.
 //
 //	go run scripts/examples/star.go
+
 package main
 
 import (
