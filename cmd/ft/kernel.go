@@ -43,6 +43,12 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).
 			if err := os.Setenv(tune.Program, self); err != nil {
 				return err
 			}
+			// Else every cell would ask the network about every import.
+			for _, e := range [][2]string{{jupyter.ProxyEnv, os.Getenv("GOPROXY")}, {"GOPROXY", "off"}} {
+				if err := os.Setenv(e[0], e[1]); err != nil {
+					return err
+				}
+			}
 			cfg.Reaper = []string{self, "kernel", "reap", "--"}
 			if cache, err := os.UserCacheDir(); err == nil {
 				cfg.HistoryFile, cfg.Cache = filepath.Join(cache, "ftlab", "history.jsonl"), filepath.Join(cache, "ftlab")

@@ -16,6 +16,17 @@ import (
 	"ftlab/kernel/spec"
 )
 
+func TestShortBackend(t *testing.T) {
+	for long, want := range map[string]string{
+		"go": "go",
+		"xla:/a (b)/p.so - PJRT plugin (/a (b)/p.so) v0.115 [StableHLO] [4 device(s)]": "xla:p.so v0.115 [StableHLO] [4 device(s)]",
+	} {
+		if got := shortBackend(long); got != want {
+			t.Errorf("%q: %q, want %q", long, got, want)
+		}
+	}
+}
+
 // magic runs a magic's line and returns the command of the shell and what it drew.
 func magic(t *testing.T, name string, c jupyter.Call) (shell, text, page string, err error) {
 	t.Helper()

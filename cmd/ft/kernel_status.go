@@ -157,5 +157,6 @@ func shortBackend(s string) string {
 	if !ok || !filepath.IsAbs(path) {
 		return s
 	}
-	return kind + ":" + filepath.Base(path) + about[strings.LastIndexByte(about, ')')+1:]
+	_, rest, _ = strings.Cut(about, path+")")
+	return kind + ":" + filepath.Base(path) + rest
 }

@@ -52,7 +52,12 @@ func StartLab(t testing.TB, root string) *Lab {
 	for _, name := range []string{"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_SETTINGS_DIR", "IPYTHONDIR"} {
 		cmd.Env = append(cmd.Env, name+"="+filepath.Join(private, strings.ToLower(name)))
 	}
-	// A device server of the test's own: the user's is left alone.
+	// A device server and a history of the test's own: the user's are left alone.
+	goCache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(cmd.Env, "XDG_CACHE_HOME="+filepath.Join(private, "cache"), "GOCACHE="+strings.TrimSpace(string(goCache)))
 	device := "FTLAB_DEVICE=" + filepath.Join(private, "d", "s")
 	cmd.Env = append(append(os.Environ(), cmd.Env...), device)
 	log, err := os.Create(l.log)

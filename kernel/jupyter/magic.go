@@ -98,6 +98,7 @@ func (k *Kernel) help() (string, string) {
 	}
 	head("Of gonb:")
 	row("!COMMAND", "run a command of the shell; !* where the cells are built")
+	row("!*go get MODULE@VERSION", "let the cells import a module, from the network")
 	row("%%", "what follows is the body of main")
 	for _, name := range slices.Sorted(maps.Keys(gonbMagics)) {
 		row(name, gonbMagics[name])
@@ -109,6 +110,10 @@ func (k *Kernel) help() (string, string) {
 func escape(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;").Replace(s)
 }
+
+// ProxyEnv names the variable with the user's own GOPROXY, where cells are built with
+// another one: the network is for "!*go get MODULE" alone.
+const ProxyEnv = "FTLAB_GOPROXY"
 
 // magics is what a cell's lines of magic come to.
 type magics struct {
@@ -155,6 +160,9 @@ func (k *Kernel) doMagic(m *Message, code string, call Call) magics {
 		if magic == nil {
 			if strings.HasPrefix(words[n], "%") {
 				k.ledger.followMagic(lines[i])
+			}
+			if get, ok := strings.CutPrefix(lines[i], "!*go get "); ok {
+				lines[i] = `!*GOPROXY="${` + ProxyEnv + `-$GOPROXY}" go get ` + get
 			}
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 )
 
 func TestMagics(t *testing.T) {
+	t.Setenv(ProxyEnv, "file:///nowhere")
 	f := startFrontEndWith(t, func(cfg *Config) {
 		cfg.Magics = []Magic{
 			{Name: "%lab", Help: "a test", Run: func(_ context.Context, c Call) (string, error) {
@@ -56,6 +57,7 @@ func TestMagics(t *testing.T) {
 		{"%time\n1+2", "ok", "busy execute_input execute_result stream idle", "build "},
 		{"%help", "ok", "busy execute_input display_data idle", "%%writefile"},
 		{"!exit 3", "ok", "busy execute_input stream idle", "exit status 3"},
+		{"!echo $GOPROXY", "ok", "busy execute_input stream idle", "text:off\n"},
 	} {
 		reply, kinds, contents := f.run(c.code)
 		if reply["status"] != c.status || strings.Join(kinds, " ") != c.kinds {
@@ -65,6 +67,10 @@ func TestMagics(t *testing.T) {
 		if got := fmt.Sprint(contents[len(contents)-2]); !strings.Contains(got, c.last) {
 			t.Errorf("%q: %q does not contain %q", c.code, got, c.last)
 		}
+	}
+	// Only go get has the user's own proxy, which cells have not.
+	if _, _, contents := f.run("!*go get example.com/none@v1.0.0"); !strings.Contains(fmt.Sprint(contents), "/nowhere/example.com/none") {
+		t.Errorf("go get did not ask the user's proxy: %v", contents)
 	}
 	if matches, replaced, _ := f.completions("1\n%lab dr|"); fmt.Sprint(matches) != "[draw drop]" || replaced != "dr" {
 		t.Errorf("%v in place of %q", matches, replaced)

@@ -25,20 +25,20 @@ func compare(metric string, dirs []string) {
 		showError(err)
 		return
 	}
-	b := bundle{text: v.figure.Text() + v.table().Text()}
+	b, err := figureBundle(v.figure, "")
+	if err != nil {
+		showError(err)
+		return
+	}
 	if InNotebook() {
-		if b, err = figureBundle(v.figure, ""); err != nil {
-			showError(err)
-			return
-		}
 		page, err := v.table().HTML()
 		if err != nil {
 			showError(err)
 			return
 		}
 		b.html += page
-		b.text += v.table().Text()
 	}
+	b.text += v.table().Text()
 	emit(b)
 }
 

@@ -62,6 +62,13 @@ func TestCompare(t *testing.T) {
 	if strings.Contains(text, "lora.r") {
 		t.Errorf("a setting that is the same is in the table:\n%s", text)
 	}
+	prefix := filepath.Join(out, "script")
+	t.Setenv(PagesEnv, prefix)
+	pages.n = 0
+	plain(t, func() { Compare(a, b) })
+	if page, err := os.ReadFile(prefix + "-1.html"); err != nil || !strings.Contains(string(page), "fast, validation") {
+		t.Errorf("the chart's file: %v", err)
+	}
 	sent := cellOutputs(t, func() { Compare(a, b) })
 	page := mime(sent[0], protocol.MIMETextHTML)
 	for _, want := range []string{"ftlabChart.draw(", `"slow"`, `"fast, validation"`, "<td", "optim.learning_rate"} {

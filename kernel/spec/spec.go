@@ -95,8 +95,7 @@ func describe(root, goBin, malloc string) kernelJSON {
 			"FTLAB_PLUGINS":         filepath.Join(root, ".lab", "plugins"),
 			"GOEXPERIMENT":          "simd",
 			"GOFLAGS":               GoFlags,
-			"GOPROXY":               "off", // else every cell asks the network about every import
-			"GOWORK":                "",    // the notebook's own
+			"GOWORK":                "", // the notebook's own
 			"GOTOOLCHAIN":           "local",
 			"GOMLX_NO_AUTO_INSTALL": "1",
 			"GLIBC_TUNABLES":        malloc,
