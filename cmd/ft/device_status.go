@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -43,6 +45,9 @@ func deviceStatusCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, err := session.Connect("")
+			if errors.Is(err, session.ErrNoServer) && (errors.Is(err, fs.ErrPermission) || session.Remote(os.Getenv(session.EnvAddr))) {
+				return err // there may well be one: the reason matters
+			}
 			if errors.Is(err, session.ErrNoServer) {
 				if wantJSON(cmd) {
 					return printJSON(cmd, deviceReport{})
