@@ -243,7 +243,7 @@ func (l *Loop) hyper(step int, lr float64) Hyper {
 func (l *Loop) afterStep() error {
 	step, due := l.state.Step, false
 	if s, ok := l.Stepper.(interface{ stopped() string }); ok && s.stopped() != "" {
-		l.state.Stopped = s.stopped()
+		l.state.Stopped = s.stopped() + l.lastGood()
 	}
 	if s, ok := l.Stepper.(interface{ warnings() []string }); ok {
 		for _, w := range s.warnings() {
@@ -263,6 +263,21 @@ func (l *Loop) afterStep() error {
 		return l.save()
 	}
 	return nil
+}
+
+// lastGood names the newest checkpoint from before a collapse; "" when nothing collapsed.
+func (l *Loop) lastGood() string {
+	s, ok := l.Stepper.(interface{ lastGood() int })
+	if !ok || s.lastGood() == 0 || l.Dir == nil {
+		return ""
+	}
+	list, _ := ckpt.List(l.Dir.Path) // those that are whole
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Step <= s.lastGood() {
+			return fmt.Sprintf(". The last good checkpoint is %s, the reward was highest at step %d: ft runs rollback %s --step %d, or ft runs branch", list[i].Path, s.lastGood(), l.Dir.Path, list[i].Step)
+		}
+	}
+	return fmt.Sprintf(". No checkpoint from before step %d, where the reward was highest, is left: save more often, or keep more (save.save_total_limit)", s.lastGood())
 }
 
 // validate measures the validation loss and draws the conclusions.

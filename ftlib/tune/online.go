@@ -256,6 +256,8 @@ type guard struct {
 	Rewards []float64 `json:"rewards,omitempty"` // of all rollouts
 	Equal   int       `json:"equal,omitempty"`   // rollouts in a row in which no group has different rewards
 	Reason  string    `json:"reason,omitempty"`
+	Steps   []int     `json:"steps,omitempty"` // optimizer steps that had been taken when each rollout was written
+	Good    int       `json:"good,omitempty"`  // the last optimizer step before rewards fell; 0: they did not
 }
 
 const (
@@ -263,7 +265,9 @@ const (
 	guardWindow = 8  // rollouts that a mean is taken over
 )
 
-func (g *guard) look(r *Rollout) {
+// look takes a rollout that was written after some optimizer steps.
+func (g *guard) look(r *Rollout, step int) {
+	g.Steps = append(g.Steps, step)
 	g.Rewards = append(g.Rewards, r.Metrics["reward"])
 	if r.Metrics["frac_reward_zero_std"] == 1 {
 		g.Equal++
@@ -284,14 +288,25 @@ func (g *guard) look(r *Rollout) {
 		}
 		return sum
 	}
-	first, now, best := mean(0), mean(n-guardWindow), math.Inf(-1)
+	first, now, best, at := mean(0), mean(n-guardWindow), math.Inf(-1), 0
 	for i := range n - guardWindow {
-		best = max(best, mean(i))
+		if m := mean(i); m >= best {
+			best, at = m, i
+		}
 	}
-	if best-first > 0.1*math.Abs(first)+0.02 && now < first-(best-first)/2 {
-		g.Reason = fmt.Sprintf("collapse: the mean reward is %.3g, below the %.3g of the beginning; it had been %.3g. Go on from an earlier checkpoint with a lower learning rate or a higher KL coefficient", now, first, best)
+	gain := best - first
+	worse := gain > 0.1*math.Abs(first)+0.02 && now < first-gain/2 // than it began
+	lost := gain > 0.5*math.Abs(first)+0.1 && now < first+gain/10  // of a gain that is no noise, nine tenths
+	if worse || lost {
+		if len(g.Steps) == n { // it is shorter in checkpoints of older versions
+			g.Good = g.Steps[at+guardWindow-1]
+		}
+		g.Reason = fmt.Sprintf("collapse: the mean reward is %.3g; it began with %.3g and had been %.3g. Go on from an earlier checkpoint with a lower learning rate or a higher KL coefficient", now, first, best)
 	}
 }
+
+// lastGood is the last optimizer step before a collapse; 0: there was none.
+func (o *online) lastGood() int { return o.state.Guard.Good }
 
 // stopped is why the run should end; "" when it should not.
 func (o *online) stopped() string { return o.state.Guard.Reason }

@@ -312,7 +312,7 @@ func (o *online) rollout() (*Rollout, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.state.Guard.look(r)
+	o.state.Guard.look(r, int(o.trainer.step))
 	return r, o.keep(r)
 }
 
