@@ -24,7 +24,7 @@ var commands = []func() *cobra.Command{
 var groups = []struct{ id, title, names string }{
 	{"data", "Data:", "data tokenize render"},
 	{"train", "Training:", "train runs"},
-	{"use", "Using a model:", "generate chat eval score verify"},
+	{"use", "Using a model:", "generate chat eval score verify serve merge adapters export"},
 	{"machine", "This machine:", "doctor device lab repl script kernel version"},
 }
 

@@ -253,7 +253,14 @@ func (d *decoder) bytes(n uint64) []byte {
 
 func (d *decoder) u32() uint32  { return le.Uint32(d.bytes(4)) }
 func (d *decoder) u64() uint64  { return le.Uint64(d.bytes(8)) }
-func (d *decoder) text() string { n := d.u64(); return string(d.bytes(n)[:min(n, uint64(d.size))]) }
+func (d *decoder) text() string {
+	n := d.u64()
+	b := d.bytes(n)
+	if d.err != nil {
+		return ""
+	}
+	return string(b[:n])
+}
 
 func (d *decoder) value(kind uint32) any {
 	switch kind {

@@ -1,0 +1,59 @@
+package llm
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute"
+
+	"ftlab/ftlib/safetensors"
+)
+
+// Folded are the weights of a model with the adapter that is switched on folded in, one
+// at a time: what [Model.SaveMerged] writes.
+type Folded struct {
+	Config Config
+	Names  []string
+	m      *Model
+}
+
+// Folded reads the model as it would be merged.
+func (m *Model) Folded() *Folded {
+	return &Folded{Config: m.withScore(), Names: append(m.Names(), m.scored()...), m: m}
+}
+
+// Shape is the shape of a weight.
+func (f *Folded) Shape(name string) []int {
+	t := f.m.under(f.m.adapter, name)
+	if t == nil {
+		return nil
+	}
+	return t.Shape().Dimensions
+}
+
+// Values computes a weight, row-major float32.
+func (f *Folded) Values(name string) ([]float32, error) {
+	t, err := f.m.current(name)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, fmt.Errorf("llm: no weight %q", name)
+	}
+	defer func() {
+		if !f.m.owned(name, t) {
+			free(t)
+		}
+	}()
+	return floats(t)
+}
+
+// Source is where weights come from by Hugging Face name.
+type Source interface {
+	Names() []string
+	Tensor(name string) (safetensors.Tensor, error)
+}
+
+// LoadFrom is [Load] for weights that are not in safetensors.
+func LoadFrom(b compute.Backend, c Config, src Source, o LoadOptions) (*Model, error) {
+	return load(b, "", c, src, o)
+}
