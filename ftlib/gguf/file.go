@@ -251,8 +251,8 @@ func (d *decoder) bytes(n uint64) []byte {
 	return b
 }
 
-func (d *decoder) u32() uint32  { return le.Uint32(d.bytes(4)) }
-func (d *decoder) u64() uint64  { return le.Uint64(d.bytes(8)) }
+func (d *decoder) u32() uint32 { return le.Uint32(d.bytes(4)) }
+func (d *decoder) u64() uint64 { return le.Uint64(d.bytes(8)) }
 func (d *decoder) text() string {
 	n := d.u64()
 	b := d.bytes(n)
