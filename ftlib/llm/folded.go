@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"ftlab/ftlib/safetensors"
 )
@@ -56,4 +57,9 @@ type Source interface {
 // LoadFrom is [Load] for weights that are not in safetensors.
 func LoadFrom(b compute.Backend, c Config, src Source, o LoadOptions) (*Model, error) {
 	return load(b, "", c, src, o)
+}
+
+// Floats makes a float32 tensor on a backend from values, row-major.
+func Floats(b compute.Backend, values []float32, dims ...int) (*tensors.Tensor, error) {
+	return newFloats(b, values, dims...)
 }
