@@ -29,6 +29,8 @@ type Adapter struct {
 	// Of adapters that began with a part of the weights (PiSSA, OLoRA): the weights
 	// without it, and A and B as they were then.
 	residual, began map[string]*tensors.Tensor
+
+	files []File // of the weights that it belongs to
 	lent
 }
 
@@ -108,7 +110,7 @@ func (m *Model) NewAdapter(spec ftlib.LoRA, seed int64) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{Spec: spec, specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
+	a := &Adapter{Spec: spec, files: m.baseOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
 	if err := a.match(m); err != nil {
 		return nil, err
 	}

@@ -299,3 +299,35 @@ func rowsOf(ids []int32) *corpus.Batch {
 	}
 	return b
 }
+
+// An adapter is refused on weights of the same shape that it was not trained on.
+func TestAdapterKnowsItsWeights(t *testing.T) {
+	m := loadGolden(t, "llama")
+	a, err := m.NewAdapter(ftlib.LoRA{R: 2}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	dir := t.TempDir()
+	adapter, other := filepath.Join(dir, "a"), filepath.Join(dir, "other")
+	if err := a.Save(adapter, m.Path); err != nil {
+		t.Fatal(err)
+	}
+	m.SetAdapter(nil)
+	stir(t, m, rand.New(rand.NewPCG(1, 1)))
+	if err := m.Save(other, safetensors.F32); err != nil {
+		t.Fatal(err)
+	}
+	m2, err := Load(m.Backend, other, LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m2.Close()
+	if _, err := m2.LoadAdapter(adapter); err == nil || !strings.Contains(err.Error(), "was trained on other weights") {
+		t.Errorf("other weights of the same shape: %v", err)
+	}
+	again := loadGolden(t, "llama")
+	if _, err := again.LoadAdapter(adapter); err != nil {
+		t.Error(err)
+	}
+}

@@ -164,7 +164,7 @@ func FromParts(b compute.Backend, description []byte, parts map[string]*tensors.
 	s := &Moments{Step: d.Step, M: map[string]*tensors.Tensor{}, V: map[string]*tensors.Tensor{}}
 	to := map[string]map[string]*tensors.Tensor{PartWeights: m.params, PartFirst: s.M, PartSecond: s.V}
 	if x := d.Adapter; x != nil {
-		m.adapter = &Adapter{Spec: x.Spec, tie: x.Tie, specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{},
+		m.adapter = &Adapter{Spec: x.Spec, tie: x.Tie, files: m.baseOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{},
 			residual: map[string]*tensors.Tensor{}, began: map[string]*tensors.Tensor{}}
 		to[PartAdapter], to[partResidual], to[partBegan] = m.adapter.params, m.adapter.residual, m.adapter.began
 	}

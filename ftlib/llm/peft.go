@@ -63,6 +63,9 @@ func (m *Model) LoadAdapter(dir string) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("llm: %s: %w", path, err)
 	}
+	if err := m.checkBase(dir); err != nil {
+		return nil, err
+	}
 	f, err := safetensors.Open(filepath.Join(dir, adapterWeightsFile))
 	if err != nil {
 		return nil, err
@@ -126,7 +129,7 @@ func (m *Model) parseAdapter(data []byte) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{Spec: spec, tie: c.Tie, specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
+	a := &Adapter{Spec: spec, tie: c.Tie, files: m.baseOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
 	a.scored = slices.Contains(spec.SaveModules, "score")
 	return a, a.match(m)
 }
@@ -329,5 +332,5 @@ func (a *Adapter) Save(dir, base string) error {
 	if err := os.WriteFile(filepath.Join(dir, adapterConfigFile), append(data, '\n'), 0o644); err != nil {
 		return fmt.Errorf("llm: %w", err)
 	}
-	return nil
+	return a.noteBase(dir, base)
 }
