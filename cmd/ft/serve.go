@@ -17,7 +17,7 @@ import (
 
 	"ftlab/ftlib/chat"
 	"ftlab/ftlib/llm"
-	"ftlab/ftlib/serve"
+	"ftlab/internal/serve"
 )
 
 func init() { commands = append(commands, serveCmd) }

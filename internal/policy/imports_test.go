@@ -20,7 +20,6 @@ var mayImport = map[string]string{
 	"ftlib/token":       "",
 	"ftlib/gguf":        "",
 	"ftlib/export":      "ftlib/chat ftlib/corpus ftlib/gguf ftlib/llm ftlib/safetensors ftlib/token",
-	"ftlib/serve":       "ftlib/chat ftlib/llm ftlib/token",
 	"ftlib/chat":        "ftlib/chat/jinja",
 	"ftlib/chat/jinja":  "",
 	"ftlib/corpus":      "ftlib ftlib/chat ftlib/token",
@@ -51,10 +50,11 @@ var mayImport = map[string]string{
 	"kernel/jupyter":  "kernel/internal/gopls",
 	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/health ftlib/llm ftlib/token ftlib/tune kernel/widget",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/export ftlib/lab ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/serve ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/notebook kernel/session kernel/spec kernel/widget",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/export ftlib/lab ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/notebook kernel/session kernel/spec kernel/widget internal/serve",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",
+	"internal/serve":              "ftlib/chat ftlib/llm ftlib/token",
 	"internal/results":            "*",
 	"scripts/examples":            "*",
 	"internal/testkit":            "ftlib/backend",
