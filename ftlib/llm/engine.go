@@ -2,6 +2,7 @@ package llm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -30,8 +31,7 @@ type Engine struct {
 	recompute bool
 
 	plans     []*layerPlan // per layer; equal layers share one
-	tables    *program     // positions -> cosine and sine
-	embed     *program     // ids -> hidden states
+	first     *program     // embedding, batch -> hidden states, cosine and sine, ids, segments
 	dEmbed    [2]*program  // gradient of the embedding; [1] adds to one that is there
 	heads     map[headKey]*program
 	allLogits *program
@@ -214,26 +214,25 @@ func (e *Engine) start(batch *corpus.Batch, key uint64) (*pass, error) {
 		}
 		return t
 	}
-	p.ids, p.seg = ints(batch.IDs, n), ints(batch.Seg, p.b, p.t)
-	pos := ints(batch.Pos, p.b, p.t)
-	defer free(pos)
-	for i := range e.m.Config.Layers {
+	all := ints(slices.Concat(batch.IDs, batch.Pos, batch.Seg), 3, p.b, p.t)
+	defer free(all)
+	for i, plan := range e.plans {
+		if i > 0 && !plan.dropout && !e.plans[i-1].dropout { // nobody looks at it
+			p.keys = append(p.keys, p.keys[i-1])
+			continue
+		}
 		p.keys = append(p.keys, ints([]int32{int32(uint32(key) + uint32(i)*0x9e3779b9), int32(key >> 32)}, 2))
 	}
 	if err != nil {
 		p.free()
 		return nil, err
 	}
-	out, err := e.tables.call(group(pos))
-	if err == nil {
-		p.cos, p.sin = out[0], out[1]
-		out, err = e.embed.call(group(e.param(embedName), p.ids))
-	}
+	out, err := e.first.call(group(e.param(embedName), all))
 	if err != nil {
 		p.free()
 		return nil, err
 	}
-	p.hidden = out[0]
+	p.hidden, p.cos, p.sin, p.ids, p.seg = out[0], out[1], out[2], out[3], out[4]
 	return p, nil
 }
 

@@ -30,13 +30,13 @@ func (e *Engine) buildOuter() error {
 		p, err = newProgram(e.m.Backend, name, func(in []*Node) []*Node { return fn(&nodes{in}) })
 		return p
 	}
-	e.tables = make("rope_tables", func(in *nodes) []*Node {
-		cos, sin := ropeTables(cfg.Rope, in.next())
-		return []*Node{cos, sin}
-	})
-	e.embed = make("embed", func(in *nodes) []*Node {
-		table, ids := in.next(), in.next()
-		return []*Node{ConvertDType(Gather(table, ExpandAxes(ids, -1)), dtypes.Float32)}
+	e.first = make("first", func(in *nodes) []*Node {
+		table, batch := in.next(), in.next() // [3, B, T]: ids, positions, segments
+		b, t := batch.Shape().Dimensions[1], batch.Shape().Dimensions[2]
+		part := func(i int, dims ...int) *Node { return Reshape(Slice(batch, AxisRange(i, i+1)), dims...) }
+		ids := part(0, b*t)
+		cos, sin := ropeTables(cfg.Rope, part(1, b, t))
+		return []*Node{ConvertDType(Gather(table, ExpandAxes(ids, -1)), dtypes.Float32), cos, sin, ids, part(2, b, t)}
 	})
 	for i, add := range []bool{false, true} {
 		e.dEmbed[i] = make("embed_backward", func(in *nodes) []*Node {

@@ -107,8 +107,7 @@ func (e *Engine) Prepare(batch *corpus.Batch, loss TokenLoss, grad bool) error {
 		}
 	}
 	add(head, headIn)
-	add(e.embed, shapesOf(group(e.param(embedName))), []shapes.Shape{i32(n)})
-	add(e.tables, []shapes.Shape{i32(batch.B, batch.T)})
+	add(e.first, shapesOf(group(e.param(embedName))), []shapes.Shape{i32(3, batch.B, batch.T)})
 	if grad && e.train[embedName] {
 		add(e.dEmbed[0], []shapes.Shape{hidden, i32(n)})
 	}

@@ -41,6 +41,9 @@ type AdamW struct {
 	exec    *Exec // compiled once for every list of shapes
 	plain   *Exec // the same without weight decay
 	m, v    map[string]*tensors.Tensor
+
+	scalars [factors]float32 // of the last update
+	hyper   *tensors.Tensor  // the same on the device: all groups of a step share it
 }
 
 // NewAdamW makes an optimizer without moments.
@@ -158,7 +161,7 @@ func split(names []string, decays func(name string) bool) (with, without []strin
 // Step updates the named weights; norm is the global norm of all gradients of the
 // step. Weights for which decays is false take no weight decay (norms and biases).
 func (o *AdamW) Step(p Params, names []string, h Hyper, norm float64, decays func(name string) bool) error {
-	scalars := []float32{
+	scalars := [factors]float32{
 		float32(h.LR / (1 - math.Pow(h.Beta1, float64(h.Step)))), float32(1 - h.LR*h.WeightDecay),
 		float32(h.Beta1), float32(1 - h.Beta1), float32(h.Beta2), float32(1 - h.Beta2), float32(h.Epsilon),
 		float32(1 / math.Sqrt(1-math.Pow(h.Beta2, float64(h.Step)))), float32(h.ClipFactor(norm)),
@@ -176,13 +179,16 @@ func (o *AdamW) Step(p Params, names []string, h Hyper, norm float64, decays fun
 	return o.update(o.plain, p, without, scalars)
 }
 
-func (o *AdamW) update(exec *Exec, p Params, names []string, scalars []float32) error {
+func (o *AdamW) update(exec *Exec, p Params, names []string, scalars [factors]float32) error {
 	if len(names) == 0 {
 		return nil
 	}
 	args := make([]any, 0, 1+4*len(names))
-	hyper := tensors.FromFlatDataAndDimensions(scalars, factors)
-	args = append(args, hyper)
+	if o.hyper == nil || o.scalars != scalars {
+		o.freeHyper()
+		o.scalars, o.hyper = scalars, tensors.FromFlatDataAndDimensions(scalars[:], factors)
+	}
+	args = append(args, o.hyper)
 	for _, name := range names {
 		args = append(args, p.Value(name))
 	}
@@ -203,7 +209,6 @@ func (o *AdamW) update(exec *Exec, p Params, names []string, scalars []float32) 
 	if err != nil {
 		return fmt.Errorf("optim: %w", err)
 	}
-	_ = hyper.FinalizeAll()
 	n := len(names)
 	for i, name := range names {
 		if err := p.SetValue(name, out[i]); err != nil {
@@ -247,8 +252,16 @@ func (o *AdamW) Take() (m, v map[string]*tensors.Tensor) {
 	return m, v
 }
 
+func (o *AdamW) freeHyper() {
+	if o.hyper != nil {
+		_ = o.hyper.FinalizeAll()
+		o.hyper = nil
+	}
+}
+
 // Close frees the moments.
 func (o *AdamW) Close() {
+	o.freeHyper()
 	for _, at := range []map[string]*tensors.Tensor{o.m, o.v} {
 		for _, t := range at {
 			_ = t.FinalizeAll()
