@@ -17,6 +17,7 @@ type buffer struct {
 	bytes  int64
 	refs   int
 	failed *failure // there is no real buffer
+	shared bool     // the server may write to its memory: the backend takes it for no donation
 }
 
 // add makes a buffer that the caller owns.

@@ -195,8 +195,12 @@ func (c *conn) hello(d *wire.Dec) error {
 }
 
 func (c *conn) free(list []uint64) {
+	if len(list) == 0 {
+		return
+	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
+	programs := false
 	for _, x := range list {
 		switch id := x >> 2; x & 3 {
 		case wire.FreeBuffer:
@@ -212,7 +216,10 @@ func (c *conn) free(list []uint64) {
 				delete(c.ss.programs, id)
 			}
 			c.s.compiled[id].refs--
+			programs = true
 		}
 	}
-	c.s.evict()
+	if programs {
+		c.s.evict()
+	}
 }

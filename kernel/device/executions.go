@@ -40,7 +40,7 @@ func (s *Server) prepare(ss *session, program uint64, device compute.DeviceNum, 
 	}
 	x.promise = x.program.results + x.program.temporary.Load()
 	for i, id := range ids {
-		if id&1 == 1 && held[i].refs == 2 { // this session's and this execution's
+		if id&1 == 1 && held[i].refs == 2 { // this session's and this execution's; a shared one goes right after
 			x.promise -= held[i].bytes
 		}
 	}
@@ -58,7 +58,7 @@ func (s *Server) prepare(ss *session, program uint64, device compute.DeviceNum, 
 		if id&1 == 1 && ss.buffers[id>>1] != nil {
 			delete(ss.buffers, id>>1)
 			b.refs-- // not the last: this execution has one
-			x.donate[i] = b.refs == 1
+			x.donate[i] = b.refs == 1 && !b.shared
 		}
 		if x.donate[i] {
 			s.forget(b.info.ID)

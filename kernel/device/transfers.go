@@ -33,12 +33,48 @@ func (c *conn) upload(d *wire.Dec) error {
 		}
 		return c.made(id, nil, fmt.Errorf("a tensor of shape %s: %w", shape, err))
 	}
+	if b, flat := c.s.shared(device, shape, n); b != nil { // straight to where it is computed with
+		if c.ReadBulk(dtypes.UnsafeByteSliceFromAny(flat)) != nil {
+			_ = b.Finalize()
+			return errHangUp
+		}
+		x := &buffer{Buffer: b, info: wire.Kept{Shape: shape, Device: device}, bytes: n, shared: true}
+		c.s.fill(c.ss, id, []*buffer{x}, 1, nil)
+		return nil
+	}
 	flat, err := c.readFlat(shape, n)
 	if err != nil {
 		return errHangUp
 	}
 	b, err := c.receive(device, flat, shape)
 	return c.made(id, b, err)
+}
+
+// sharedBytes is the largest upload that goes straight into the backend's memory: for
+// scalars and batches of token ids, what the backend does to copy them takes longer than
+// a small program.
+const sharedBytes = 64 << 10
+
+// shared makes a small buffer in memory that the server can write; nil where the backend
+// has no such, or if anything is wrong, which [conn.receive] then tells.
+func (s *Server) shared(device compute.DeviceNum, shape shapes.Shape, n int64) (b compute.Buffer, flat any) {
+	if n == 0 || n > sharedBytes || !s.backend.HasSharedBuffers() {
+		return nil, nil
+	}
+	defer func() {
+		if recover() != nil {
+			b, flat = nil, nil
+		}
+	}()
+	b, flat, err := s.backend.NewSharedBuffer(device, shape)
+	if err != nil {
+		return nil, nil
+	}
+	if int64(len(dtypes.UnsafeByteSliceFromAny(flat))) != n {
+		_ = b.Finalize()
+		return nil, nil
+	}
+	return b, flat
 }
 
 // believed is how much memory a client gets for an upload of which nothing has come yet.

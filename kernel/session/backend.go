@@ -84,6 +84,8 @@ type Backend struct {
 	memo  map[string]wire.Result
 	dead  error // why no call works any more
 
+	ended atomic.Bool // dead is set; every tensor asks
+
 	collector collector
 	requests  atomic.Int64 // round trips, for tests
 }
@@ -142,6 +144,7 @@ func connect(addr string) (*Backend, error) {
 		return nil, err
 	}
 	b.stream.c = c
+	wire.Ballast()
 	return b, nil
 }
 
@@ -241,11 +244,7 @@ func (b *Backend) NewSharedBuffer(compute.DeviceNum, shapes.Shape) (compute.Buff
 func (b *Backend) Finalize() { b.end(errClosed) }
 
 // IsFinalized says whether the session has ended, by Finalize or with the server.
-func (b *Backend) IsFinalized() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.dead != nil
-}
+func (b *Backend) IsFinalized() bool { return b.ended.Load() }
 
 // end closes all connections; the first reason stays.
 func (b *Backend) end(why error) error {
@@ -253,6 +252,7 @@ func (b *Backend) end(why error) error {
 	defer b.mu.Unlock()
 	if b.dead == nil {
 		b.dead = why
+		b.ended.Store(true)
 		for c := range b.all {
 			c.Close()
 		}

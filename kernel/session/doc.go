@@ -42,7 +42,8 @@
 //
 // A remote buffer is a few bytes to Go's garbage collector. The backend counts what it
 // holds in the server and collects garbage when that has doubled; loops should still
-// finalize or donate what they no longer need. Buffers that nobody kept end with the
+// finalize or donate what they no longer need. For the same reason Go's own garbage is
+// collected at about 40 MB, not 4: see wire.Ballast. Buffers that nobody kept end with the
 // program, however it ends. Reading a buffer is a copy: there are no shared buffers.
 //
 // # When the server ends
