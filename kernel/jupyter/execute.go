@@ -40,11 +40,12 @@ func (k *Kernel) execute(m *Message) error {
 			}
 		}
 	}
+	// Before the front end hears that the cell runs: it may interrupt it at once.
+	k.interrupted.Store(false)
+	k.running.Store(true)
 	if !r.Silent {
 		k.tell(m, "execute_input", map[string]any{"code": r.Code, "execution_count": k.count})
 	}
-	k.interrupted.Store(false)
-	k.running.Store(true)
 	k.current.set(m)
 	f, rest := k.cell(m, r)
 	k.running.Store(false)

@@ -114,7 +114,11 @@ class More(unittest.TestCase):
         self.assertEqual((reply["cursor_start"], reply["cursor_end"]), (8, 14))
 
     def test_control_while_busy(self):
-        self.kc.execute("time.Sleep(20 * time.Second)")
+        cell = self.kc.execute("time.Sleep(20 * time.Second)")
+        while True:  # an interrupt that overtakes the cell would be for nothing
+            m = self.kc.get_iopub_msg(timeout=30)
+            if m["msg_type"] == "execute_input" and m["parent_header"]["msg_id"] == cell:
+                break
         message = self.kc.session.msg("kernel_info_request")
         self.kc.control_channel.send(message)
         reply = self.kc.get_control_msg(timeout=5)
