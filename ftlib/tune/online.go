@@ -170,6 +170,14 @@ func (o *online) modelJudge(s ftlib.RewardFunc) (judge, error) {
 
 // scorer loads what a reward model consists of.
 func (o *online) scorer(path string) (*llm.Engine, error) {
+	e, err := o.loadScorer(path)
+	if err == nil {
+		o.scorers = append(o.scorers, e)
+	}
+	return e, err
+}
+
+func (o *online) loadScorer(path string) (*llm.Engine, error) {
 	none := llm.EngineOptions{Train: func(string) bool { return false }}
 	if _, err := os.Stat(filepath.Join(path, "adapter_config.json")); err == nil {
 		policy := o.model.Adapter()

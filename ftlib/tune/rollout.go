@@ -34,6 +34,7 @@ type online struct {
 	own     *llm.Adapter
 	judges  *judges
 	close   []func()
+	scorers []*llm.Engine   // of reward models
 	told    map[string]bool // failures of rewards that were told
 	warned  []string
 	context context.Context

@@ -196,6 +196,11 @@ func (p *parts) about() string {
 	if p.Backend != "" {
 		text += "; " + backendKind(p.Backend)
 	}
+	if o, ok := p.Stepper.(*online); ok {
+		if words := o.ledger().words(); words != "" {
+			text += "\n" + words
+		}
+	}
 	return text
 }
 
