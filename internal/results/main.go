@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"ftlab/ftlib"
+	"ftlab/ftlib/ckpt"
 	"ftlab/ftlib/corpus"
 	"ftlab/ftlib/reward"
 	"ftlab/ftlib/tune"
@@ -156,7 +157,17 @@ func (l *lab) moved(path string) string {
 
 // train runs a specification with its name, once.
 func (l *lab) train(run ftlib.Run) (tune.Result, error) {
-	return tune.Run(l.ctx, run, tune.Options{Resume: true, Sink: &tune.Progress{W: os.Stderr}})
+	res, err := tune.Run(l.ctx, run, tune.Options{Resume: true, Sink: &tune.Progress{W: os.Stderr}})
+	if err != nil || res.Eval != nil {
+		return res, err
+	}
+	events, err := ckpt.Events(res.Dir) // it was there, and finished
+	for _, e := range events {
+		if e.Type == ftlib.EventEval {
+			res.Eval, res.Seconds = e.Metrics, e.Time.Sub(events[0].Time).Seconds()
+		}
+	}
+	return res, err
 }
 
 // first trains the run file that another one begins with.
