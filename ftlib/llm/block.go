@@ -10,6 +10,8 @@ type block struct {
 	at       attention
 	params   map[string]*Node // by name inside the layer
 	adapters map[string]adapterSpec
+	packs    map[string]packedSpec // weights that are quantised
+	last     *lastProduct
 	key      *Node // dropout key; nil when not training
 }
 
@@ -36,7 +38,7 @@ func (b *block) savedNames() []string {
 }
 
 func (b *block) linear(module string) *linear {
-	l := &linear{name: module, w: b.params[module+".weight"], bias: b.params[module+".bias"], key: b.key}
+	l := &linear{name: module, w: matrixOf(b.params, b.packs, module+".weight", b.last), bias: b.params[module+".bias"], key: b.key}
 	if spec, ok := b.adapters[module]; ok {
 		l.spec = spec
 		l.a, l.b, l.m = b.params[module+".lora_A"], b.params[module+".lora_B"], b.params[module+".lora_m"]

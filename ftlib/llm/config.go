@@ -183,8 +183,8 @@ func ParseConfig(data []byte) (Config, error) {
 			return Config{}, fmt.Errorf("%s is %d; it must be positive", name, v)
 		}
 	}
-	if len(f.QuantConfig) > 0 {
-		return Config{}, fmt.Errorf("the weights are quantised (quantization_config is set); load the original weights")
+	if method := f.QuantConfig["quant_method"]; len(f.QuantConfig) > 0 && method != "bitsandbytes" {
+		return Config{}, fmt.Errorf("the weights are quantised with %v (quantization_config); bitsandbytes' nf4, fp4 and int8 are supported, or the original weights", method)
 	}
 	c.KVHeads = c.Heads
 	if f.KVHeads != nil {

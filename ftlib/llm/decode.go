@@ -150,8 +150,9 @@ func nextLogits(cfg *Config, set *weightSet, w *weightNodes, tokens *Node, c cur
 	b := tokens.Shape().Dimensions[0]
 	cos, sin := ropeTables(cfg.Rope, c.position()) // [B, 1, Dim/2]
 	x := ConvertDType(Gather(w.outer[embedName], ExpandAxes(tokens, -1)), dtypes.Float32)
+	var last lastProduct
 	for i, layer := range set.layers {
-		blk := decodeBlock{layout: set.layout, block: block{cfg: cfg, adapters: layer.specs, params: w.layers[i]}}
+		blk := decodeBlock{layout: set.layout, block: block{cfg: cfg, adapters: layer.specs, packs: layer.packs, last: &last, params: w.layers[i]}}
 		at := attention{b: b, t: 1, heads: cfg.Heads, kv: cfg.KVHeads, hd: cfg.HeadDim, cos: cos, sin: sin, window: layer.window}
 		x = blk.forward(x, attendCached(at, c, &keys[i], &values[i]))
 	}
@@ -167,13 +168,13 @@ func nextLogits(cfg *Config, set *weightSet, w *weightNodes, tokens *Node, c cur
 // keys and values [B, KV, T, hd] of all tokens. Layers that agree in names, shapes and
 // window share it. Inputs: cosine, sine, segments, weights, x [N, D].
 func prefillProgram(b compute.Backend, cfg *Config, set *weightSet, layer *layerWeights) (*program, error) {
-	names, specs, window, layout := layer.names, layer.specs, layer.window, set.layout
+	names, specs, packs, window, layout := layer.names, layer.specs, layer.packs, layer.window, set.layout
 	return newProgram(b, "prefill", func(flat []*Node) []*Node {
 		in := &nodes{flat}
 		at := attention{heads: cfg.Heads, kv: cfg.KVHeads, hd: cfg.HeadDim, window: window}
 		at.cos, at.sin, at.seg = in.next(), in.next(), in.next()
 		at.b, at.t = at.seg.Shape().Dimensions[0], at.seg.Shape().Dimensions[1]
-		blk := decodeBlock{layout: layout, block: block{cfg: cfg, adapters: specs, params: in.named(names)}}
+		blk := decodeBlock{layout: layout, block: block{cfg: cfg, adapters: specs, packs: packs, last: new(lastProduct), params: in.named(names)}}
 		var keys, values *Node
 		y := blk.forward(in.next(), func(q, k, v *Node) *Node {
 			keys, values = at.keys(k), at.values(v)

@@ -41,6 +41,7 @@ type layerWeights struct {
 	names   []string
 	tensors []*tensors.Tensor
 	specs   map[string]adapterSpec // of adapters that are not folded in
+	packs   map[string]packedSpec
 	window  int
 	key     string
 
@@ -87,15 +88,15 @@ func (m *Model) adapted(module string) bool {
 func sharedWeights(m *Model) *weightSet {
 	s := newWeightSet(m, inPlace)
 	for i := range m.Config.Layers {
-		l := &layerWeights{specs: map[string]adapterSpec{}, window: m.Config.Windows[i]}
+		l := &layerWeights{specs: map[string]adapterSpec{}, packs: m.packsInside(i), window: m.Config.Windows[i]}
 		prefix := layerName(i, "")
 		add := func(local string) {
 			if t := weightsOf(m, prefix+local); t != nil {
 				l.names, l.tensors = append(l.names, local), append(l.tensors, t)
 			}
 		}
-		for _, w := range m.Config.layerWeights() {
-			add(w.name)
+		for _, name := range m.layerNames(i) {
+			add(name)
 		}
 		for _, module := range m.Config.Linears() {
 			if m.adapter == nil {
@@ -136,6 +137,9 @@ func (s *weightSet) add(l *layerWeights) {
 	}
 	for _, module := range sortedKeys(l.specs) {
 		fmt.Fprint(&key, module, l.specs[module])
+	}
+	for _, name := range sortedKeys(l.packs) {
+		fmt.Fprint(&key, name, l.packs[name])
 	}
 	l.key = key.String()
 	s.layers = append(s.layers, l)
@@ -263,7 +267,7 @@ func (f *fuser) fuse(prefix, fused string, modules []string, args []*tensors.Ten
 			in := &nodes{flat}
 			var ws, bs []*graph.Node
 			for i := range modules {
-				l := &linear{w: in.next()}
+				l := &linear{w: dense(in.next())}
 				if specs[i] != nil {
 					l.spec, l.a, l.b = *specs[i], in.next(), in.next()
 					if l.spec.DoRA {
@@ -297,13 +301,13 @@ func (f *fuser) fuse(prefix, fused string, modules []string, args []*tensors.Ten
 // the weight: W + s·B·A, with DoRA m/‖W + s·B·A‖ ∘ of it.
 func effective(l *linear) *graph.Node {
 	if l.a == nil {
-		return l.w
+		return l.w.dense
 	}
-	w := graph.Add(graph.ConvertDType(l.w, l.a.DType()), graph.MulScalar(mulN(l.b, l.a), l.spec.Scale))
+	w := graph.Add(graph.ConvertDType(l.w.dense, l.a.DType()), graph.MulScalar(mulN(l.b, l.a), l.spec.Scale))
 	if l.m != nil {
 		w = graph.Mul(w, graph.Reshape(l.ratio(), -1, 1))
 	}
-	return graph.ConvertDType(w, l.w.DType())
+	return graph.ConvertDType(w, l.w.dense.DType())
 }
 
 func (f *fuser) free() {

@@ -15,7 +15,7 @@ import (
 // activations of every block.
 type EngineOptions struct {
 	// Train chooses base weights to train by Hugging Face name; nil: none beside an
-	// adapter, all without one.
+	// adapter, all without one, none of a quantised model.
 	Train func(name string) bool
 	// Recompute keeps block inputs only and runs each block forward again in the
 	// backward pass: a third more time, a fraction of the memory.
@@ -48,7 +48,10 @@ func NewEngine(m *Model, o EngineOptions) (*Engine, error) {
 	e := &Engine{m: m, adapter: m.adapter, train: map[string]bool{}, recompute: o.Recompute,
 		heads: map[headKey]*program{}, free: map[freeKey]*program{}, grads: map[string]*tensors.Tensor{}, squares: map[string]*tensors.Tensor{}}
 	for _, name := range m.Names() {
-		if (o.Train == nil && m.adapter == nil) || (o.Train != nil && o.Train(name)) {
+		if (o.Train == nil && m.adapter == nil && m.packs == nil) || (o.Train != nil && o.Train(name)) {
+			if _, packed := m.packs[name]; packed {
+				return nil, fmt.Errorf("llm: %s is quantised and cannot be trained; train an adapter (lora), or load the model in full", name)
+			}
 			e.train[name] = true
 		}
 	}

@@ -33,6 +33,7 @@ const (
 	// input made one. It is made again, layer by layer, when weights change.
 	FusedWeights
 	// SharedWeights reads the model's and the adapter's tensors in place: no memory, slower.
+	// A quantised model is always read so.
 	SharedWeights
 )
 
@@ -286,7 +287,7 @@ func (g *Generator) weights(rows int) (*weightSet, error) {
 		l = fusedOutIn
 	}
 	switch {
-	case g.o.Weights == SharedWeights,
+	case g.o.Weights == SharedWeights, g.m.packs != nil,
 		g.o.Weights == AutoWeights && rows == 1 && g.m.adapter == nil, // as fast as a copy
 		g.o.Weights == AutoWeights && g.fusers[copyKey{l, g.m.adapter}] == nil && !g.affordable():
 		return sharedWeights(g.m), nil

@@ -23,7 +23,8 @@ type adapterSpec struct {
 // no gradient and whose dropout feeds DoRA's correction too.
 type linear struct {
 	name    string // inside the layer
-	w, bias *Node  // [out, in], [out] or nil
+	w       matrix // [out, in]
+	bias    *Node  // [out] or nil
 	a, b, m *Node  // [r, in], [out, r], [out]; nil without an adapter
 	spec    adapterSpec
 	key     *Node // dropout key; nil when not training
@@ -43,7 +44,7 @@ func (l *linear) dropped(x *Node) (xd, mask *Node) {
 // forward returns y and the adapter's hidden activations h = drop(x)·Aᵀ [N, r],
 // nil without an adapter.
 func (l *linear) forward(x *Node) (y, h *Node) {
-	y = mulT(x, l.w)
+	y = l.w.times(x)
 	if l.a != nil {
 		xd, mask := l.dropped(x)
 		h = mulT(xd, l.a)
@@ -55,7 +56,7 @@ func (l *linear) forward(x *Node) (y, h *Node) {
 			y = Mul(Add(y, z), row(l.ratio()))
 		default:
 			c := row(l.ratio())
-			y = Add(y, Add(Mul(mulT(xd, l.w), AddScalar(c, -1)), Mul(z, c)))
+			y = Add(y, Add(Mul(l.w.times(xd), AddScalar(c, -1)), Mul(z, c)))
 		}
 	}
 	if l.bias != nil {
@@ -66,7 +67,7 @@ func (l *linear) forward(x *Node) (y, h *Node) {
 
 // weightNorm is the norm of the rows of W + s·B·A, [out].
 func (l *linear) weightNorm() *Node {
-	w := Add(ConvertDType(l.w, l.a.DType()), MulScalar(mulN(l.b, l.a), l.spec.Scale))
+	w := Add(ConvertDType(l.w.whole(), l.a.DType()), MulScalar(mulN(l.b, l.a), l.spec.Scale))
 	return Sqrt(ReduceSum(Square(w), 1))
 }
 
@@ -83,7 +84,7 @@ func (l *linear) vjp(x, h, dy *Node, train map[string]bool, grad func(string, *N
 		if train[l.name+".weight"] {
 			grad(l.name+".weight", outer(dy, x))
 		}
-		return mulN(dy, l.w)
+		return l.w.back(dy)
 	}
 	xd, mask := l.dropped(x)
 	dz := dy // of the adapter's output
@@ -95,7 +96,7 @@ func (l *linear) vjp(x, h, dy *Node, train map[string]bool, grad func(string, *N
 			dbase = dz
 		}
 		if name := l.name + ".lora_m"; train[name] {
-			z := Add(mulT(xd, l.w), mulT(h, MulScalar(l.b, l.spec.Scale)))
+			z := Add(l.w.times(xd), mulT(h, MulScalar(l.b, l.spec.Scale)))
 			grad(name, Div(columnSum(Mul(dy, z)), l.weightNorm()))
 		}
 	}
@@ -112,11 +113,11 @@ func (l *linear) vjp(x, h, dy *Node, train map[string]bool, grad func(string, *N
 	if train[l.name+".weight"] {
 		grad(l.name+".weight", outer(dbase, x))
 	}
-	dx = mulN(dbase, l.w)
+	dx = l.w.back(dbase)
 	dxd := mulN(dh, l.a)
 	if mask != nil {
 		if l.m != nil {
-			dxd = Add(dxd, mulN(Sub(dz, dy), l.w))
+			dxd = Add(dxd, l.w.back(Sub(dz, dy)))
 		}
 		dxd = Mul(dxd, mask)
 	}

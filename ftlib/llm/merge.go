@@ -26,13 +26,13 @@ func (m *Model) merged(a *Adapter, module string) (*tensors.Tensor, error) {
 	}
 	if m.merges[key] == nil {
 		p, err := newProgram(m.Backend, "merge", func(in []*Node) []*Node {
-			l := linear{w: in[0], a: in[1], b: in[2], spec: spec}
-			sum := Add(ConvertDType(l.w, l.a.DType()), MulScalar(mulN(l.b, l.a), spec.Scale))
+			l := linear{w: dense(in[0]), a: in[1], b: in[2], spec: spec}
+			sum := Add(ConvertDType(in[0], l.a.DType()), MulScalar(mulN(l.b, l.a), spec.Scale))
 			if spec.DoRA {
 				l.m = in[3]
 				sum = Mul(sum, Reshape(l.ratio(), -1, 1))
 			}
-			return []*Node{ConvertDType(sum, l.w.DType())}
+			return []*Node{ConvertDType(sum, in[0].DType())}
 		})
 		if err != nil {
 			return nil, err
@@ -71,13 +71,20 @@ func (m *Model) owned(name string, t *tensors.Tensor) bool {
 
 // SaveMerged writes the model with the adapter that is switched on folded into its
 // weights, as a directory that loads without it.
+// A quantised base is refused; see [Model.Dequantized].
 func (m *Model) SaveMerged(dir string, dtype safetensors.DType) error {
+	if err := m.errMergePacked(); err != nil {
+		return err
+	}
 	return m.save(dir, dtype, append(m.Names(), m.scored()...), m.withScore(), m.current)
 }
 
 // Merge returns a new model with the adapter folded in; m stays as it is. Weights
-// that the adapter leaves alone are copied.
+// that the adapter leaves alone are copied. A quantised base is refused; see [Model.Dequantized].
 func (m *Model) Merge() (*Model, error) {
+	if err := m.errMergePacked(); err != nil {
+		return nil, err
+	}
 	out := &Model{Config: m.withScore(), Path: m.Path, Backend: m.Backend, dtype: m.dtype, params: map[string]*tensors.Tensor{}}
 	for _, name := range append(m.Names(), m.scored()...) {
 		t, err := m.current(name)

@@ -3,6 +3,7 @@ package llm
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -23,7 +24,8 @@ type Model struct {
 	Backend compute.Backend
 
 	dtype   dtypes.DType               // of matrices
-	params  map[string]*tensors.Tensor // by Hugging Face name
+	params  map[string]*tensors.Tensor // by Hugging Face name, and what belongs to quantised weights
+	packs   map[string]packedSpec      // weights that are quantised
 	adapter *Adapter
 	moments *Moments            // of an optimizer, for who trains the model next
 	merges  map[string]*program // folding an adapter in, by its settings
@@ -35,6 +37,10 @@ type Model struct {
 // LoadOptions says how weights are held. The zero value holds matrices in float32.
 type LoadOptions struct {
 	DType dtypes.DType // float32 or bfloat16 for matrices; norms and biases are float32 always
+
+	// Quantize holds the linear layers in four or eight bits, quantised on the way in, a
+	// piece of a tensor at a time. nil: as they are; a directory that is quantised stays so.
+	Quantize *QuantOptions
 }
 
 // Load reads a model from a directory in Hugging Face's layout (config.json and
@@ -96,34 +102,22 @@ func load(b compute.Backend, path string, c Config, src source, o LoadOptions) (
 	if m.dtype != dtypes.Float32 && m.dtype != dtypes.BFloat16 {
 		return nil, fmt.Errorf("llm: weights as %s: float32 and bfloat16 are supported; float16 would need loss scaling, which is not there", m.dtype)
 	}
-	have := map[string]bool{}
-	for _, name := range src.Names() {
-		have[name] = true
+	l, err := m.loader(src, o)
+	if err != nil {
+		return nil, fmt.Errorf("llm: %s: %w", path, err)
 	}
 	var wrong []string
 	for _, w := range c.weights() {
-		t, err := src.Tensor(w.name)
-		delete(have, w.name)
-		switch {
-		case err != nil:
-			wrong = append(wrong, fmt.Sprintf("%s %v is missing", w.name, w.shape))
-			continue
-		case !sameShape(t.Shape, w.shape):
-			wrong = append(wrong, fmt.Sprintf("%s is %v, the configuration wants %v", w.name, t.Shape, w.shape))
-			continue
-		case len(wrong) > 0:
-			continue
-		}
-		dtype := m.dtype
-		if isNormOrBias(w.name) {
-			dtype = dtypes.Float32
-		}
-		if m.params[w.name], err = fromFile(b, t, dtype); err != nil {
+		problem, err := l.weight(w, len(wrong) > 0)
+		if err != nil {
 			m.Close()
 			return nil, fmt.Errorf("llm: %s: %w", path, err)
 		}
+		if problem != "" {
+			wrong = append(wrong, problem)
+		}
 	}
-	for name := range have {
+	for name := range l.left {
 		if ignorable(name, c) {
 			continue
 		}
@@ -189,23 +183,35 @@ func (m *Model) under(a *Adapter, name string) *tensors.Tensor {
 func (m *Model) Names() []string {
 	names := make([]string, 0, len(m.params))
 	for name := range m.params {
-		names = append(names, name)
+		if !m.isPart(name) {
+			names = append(names, name)
+		}
 	}
 	sort.Strings(names)
 	return names
 }
 
-// Weight copies a base weight to the host, row-major float32.
+// Weight copies a base weight to the host, row-major float32; a quantised one as it is
+// computed with.
 func (m *Model) Weight(name string) ([]float32, error) {
 	t := m.param(name)
 	if t == nil {
 		return nil, fmt.Errorf("llm: no weight %q", name)
 	}
+	if _, packed := m.packs[name]; packed {
+		w, err := m.unpacked(name)
+		if err != nil {
+			return nil, err
+		}
+		values := make([]float32, w.Elements())
+		return values, w.Dequantize(values)
+	}
 	return floats(t)
 }
 
 // Save writes config.json and model.safetensors into dir, which is made when it is
-// missing. The adapter is not folded in; see [Model.SaveMerged].
+// missing; quantised weights as bitsandbytes writes them. The adapter is not folded in;
+// see [Model.SaveMerged].
 func (m *Model) Save(dir string, dtype safetensors.DType) error {
 	return m.save(dir, dtype, m.Names(), m.Config, func(name string) (*tensors.Tensor, error) { return m.params[name], nil })
 }
@@ -221,6 +227,14 @@ func (m *Model) save(dir string, dtype safetensors.DType, names []string, c Conf
 		if err != nil {
 			return err
 		}
+		if _, packed := m.packs[name]; packed {
+			w, err := m.unpacked(name)
+			if err != nil {
+				return err
+			}
+			out = append(out, w.Tensors(name)...)
+			continue
+		}
 		s, err := toFile(name, t, dtype)
 		if !m.owned(name, t) {
 			free(t)
@@ -232,6 +246,14 @@ func (m *Model) save(dir string, dtype safetensors.DType, names []string, c Conf
 	}
 	if err := safetensors.Write(filepath.Join(dir, "model.safetensors"), out, map[string]string{"format": "pt"}); err != nil {
 		return err
+	}
+	c.raw = maps.Clone(c.raw)
+	delete(c.raw, quantizationKey)
+	if q := m.quantizationConfig(); q != nil {
+		if c.raw == nil {
+			c.raw = map[string]any{}
+		}
+		c.raw[quantizationKey] = q
 	}
 	config, err := c.JSON(dtype)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"ftlab/ftlib"
+	"ftlab/ftlib/quant"
 	"ftlab/ftlib/safetensors"
 )
 
@@ -102,11 +103,19 @@ type about struct {
 	Changed bool            `json:"changed,omitempty"`
 	Adapter *aboutAdapter   `json:"adapter,omitempty"`
 	Step    int             `json:"optimizer_step,omitempty"`
+	Packed  *aboutPacked    `json:"quantized,omitempty"`
 
 	// What a classifier's configuration has beyond its file.
 	Labels    int  `json:"labels,omitempty"`
 	LabelBias bool `json:"label_bias,omitempty"`
 	NoHead    bool `json:"no_head,omitempty"`
+}
+
+// aboutPacked says which weights are quantised, and how.
+type aboutPacked struct {
+	quant.Config
+	Compute string   `json:"compute"`
+	Weights []string `json:"weights"`
 }
 
 type aboutAdapter struct {
@@ -121,6 +130,9 @@ func (m *Model) Parts() (description []byte, parts map[string]*tensors.Tensor, e
 		Labels: m.Config.Labels, LabelBias: m.Config.LabelBias, NoHead: m.Config.NoHead}
 	if a.Config, err = m.Config.JSON(safetensors.F32); err != nil {
 		return nil, nil, fmt.Errorf("llm: %w", err)
+	}
+	if q := m.Quantized(); q != nil {
+		a.Packed = &aboutPacked{q.Config, strings.ToLower(q.Compute.String()), sortedKeys(m.packs)}
 	}
 	parts = map[string]*tensors.Tensor{}
 	add := func(prefix string, from map[string]*tensors.Tensor) {
@@ -175,8 +187,28 @@ func FromParts(b compute.Backend, description []byte, parts map[string]*tensors.
 		}
 		to[kind+"/"][rest] = t
 	}
+	if q := d.Packed; q != nil {
+		in, err := dtypes.DTypeString(q.Compute)
+		if err != nil {
+			return nil, fmt.Errorf("llm: the description of a model: %w", err)
+		}
+		m.packs = map[string]packedSpec{}
+		for _, name := range q.Weights {
+			out, width := m.moduleDims(strings.TrimSuffix(name, ".weight"))
+			m.packs[name] = packedSpec{q.Config, out, width, in}
+		}
+	}
 	for _, w := range c.weights() {
-		if t := m.params[w.name]; t == nil || !sameShape(t.Shape().Dimensions, w.shape) {
+		t, want := m.params[w.name], w.shape
+		if spec, packed := m.packs[w.name]; packed {
+			want = spec.shape().Dimensions
+			for _, part := range spec.parts(w.name) {
+				if m.params[part] == nil {
+					return nil, fmt.Errorf("llm: the parts of a model lack %s", part)
+				}
+			}
+		}
+		if t == nil || !sameShape(t.Shape().Dimensions, want) {
 			return nil, fmt.Errorf("llm: the parts of a model lack %s %v", w.name, w.shape)
 		}
 	}

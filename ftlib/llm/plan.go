@@ -17,6 +17,7 @@ type layerPlan struct {
 	params   []string // inside the layer, sorted
 	train    []string // those that get a gradient, sorted
 	adapters map[string]adapterSpec
+	packs    map[string]packedSpec // weights that are quantised
 	window   int
 	dropout  bool
 
@@ -27,11 +28,9 @@ type layerPlan struct {
 
 // plan describes layer i under the engine's adapter and choice of trained weights.
 func (e *Engine) plan(i int) *layerPlan {
-	p := &layerPlan{adapters: map[string]adapterSpec{}, window: e.m.Config.Windows[i]}
+	p := &layerPlan{adapters: map[string]adapterSpec{}, packs: e.m.packsInside(i), window: e.m.Config.Windows[i]}
 	prefix := layerName(i, "")
-	for _, w := range e.m.Config.layerWeights() {
-		p.params = append(p.params, w.name)
-	}
+	p.params = append(p.params, e.m.layerNames(i)...)
 	if e.adapter != nil {
 		for name := range e.adapter.params {
 			local, ok := strings.CutPrefix(name, prefix)
@@ -60,6 +59,9 @@ func (e *Engine) plan(i int) *layerPlan {
 	for _, m := range sortedKeys(p.adapters) {
 		fmt.Fprint(&key, m, p.adapters[m])
 	}
+	for _, name := range sortedKeys(p.packs) {
+		fmt.Fprint(&key, name, p.packs[name])
+	}
 	p.key = key.String()
 	return p
 }
@@ -70,7 +72,7 @@ func (p *layerPlan) block(cfg *Config, in *nodes, training bool) *block {
 	cos, sin, seg := in.next(), in.next(), in.next()
 	key := in.next()
 	b, t := seg.Shape().Dimensions[0], seg.Shape().Dimensions[1]
-	blk := &block{cfg: cfg, adapters: p.adapters,
+	blk := &block{cfg: cfg, adapters: p.adapters, packs: p.packs, last: new(lastProduct),
 		at: attention{b: b, t: t, heads: cfg.Heads, kv: cfg.KVHeads, hd: cfg.HeadDim, cos: cos, sin: sin, seg: seg, window: p.window}}
 	if training && p.dropout {
 		blk.key = key

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes/bfloat16"
 
 	"ftlab/ftlib/safetensors"
 )
@@ -23,38 +24,54 @@ type randomSource struct {
 func (s randomSource) Names() []string { return sortedKeys(s.specs) }
 
 func (s randomSource) Tensor(name string) (safetensors.Tensor, error) {
-	shape, ok := s.specs[name]
-	if !ok {
-		return safetensors.Tensor{}, fmt.Errorf("llm: no tensor %q", name)
+	return safetensors.Tensor{}, fmt.Errorf("llm: random weights are made where they are needed, %s too", name)
+}
+
+// std is the deviation of a matrix.
+func (s randomSource) std(name string) float64 {
+	if m := localName(name); m == s.cfg.names().o+".weight" || m == s.cfg.names().down+".weight" {
+		return 0.02 / math.Sqrt(2*float64(s.cfg.Layers))
 	}
-	n := 1
-	for _, d := range shape {
-		n *= d
+	return 0.02
+}
+
+// key seeds the values of a weight.
+func (s randomSource) key(name string) [2]uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return [2]uint64{uint64(s.seed), h.Sum64()}
+}
+
+// fill writes the values of a weight into a slice of float32 or bfloat16.
+func (s randomSource) fill(name string, flat any) error {
+	set := func(i int, v float32) { flat.([]float32)[i] = v }
+	n := 0
+	switch dst := flat.(type) {
+	case []float32:
+		n = len(dst)
+	case []bfloat16.BFloat16:
+		n = len(dst)
+		set = func(i int, v float32) { dst[i] = bfloat16.FromFloat32(v) }
 	}
-	values := make([]float32, n)
+	next := func() float32 { return 0 }
 	switch {
 	case strings.HasSuffix(name, ".bias"):
 	case isNormOrBias(name):
-		for i := range values {
-			values[i] = 1
-		}
+		next = func() float32 { return 1 }
 	default:
-		std := 0.02
-		if m := localName(name); m == s.cfg.names().o+".weight" || m == s.cfg.names().down+".weight" {
-			std /= math.Sqrt(2 * float64(s.cfg.Layers))
-		}
-		h := fnv.New64a()
-		h.Write([]byte(name))
-		rng := rand.New(rand.NewPCG(uint64(s.seed), h.Sum64()))
-		for i := range values {
-			values[i] = float32(rng.NormFloat64() * std)
-		}
+		std, key := s.std(name), s.key(name)
+		rng := rand.New(rand.NewPCG(key[0], key[1]))
+		next = func() float32 { return float32(rng.NormFloat64() * std) }
 	}
-	return safetensors.FromFloat32s(name, safetensors.F32, shape, values)
+	for i := range n {
+		set(i, next())
+	}
+	return nil
 }
 
 // New makes a model with random weights: the start of pretraining, or a model of a
-// certain shape for a measurement. The same seed gives the same weights.
+// certain shape for a measurement. The same seed gives the same weights. With NF4 the
+// codes are drawn, not the values.
 func New(b compute.Backend, c Config, seed int64, o LoadOptions) (*Model, error) {
 	src := randomSource{c, map[string][]int{}, seed}
 	for _, w := range c.weights() {

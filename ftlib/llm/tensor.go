@@ -73,12 +73,18 @@ func fromFile(b compute.Backend, t safetensors.Tensor, dtype dtypes.DType) (*ten
 		case []float32:
 			return t.Float32sInto(dst)
 		case []bfloat16.BFloat16:
-			values, err := t.Float32s()
-			if err != nil {
-				return err
-			}
-			for i, v := range values {
-				dst[i] = bfloat16.FromFloat32(v)
+			const piece = 1 << 18 // values that are float32 for a moment
+			values, size := make([]float32, min(piece, len(dst))), t.DType.Size()
+			for from := 0; from < len(dst); from += piece {
+				part := t
+				n := min(piece, len(dst)-from)
+				part.Shape, part.Data = []int{n}, t.Data[from*size:(from+n)*size]
+				if err := part.Float32sInto(values[:n]); err != nil {
+					return err
+				}
+				for i, v := range values[:n] {
+					dst[from+i] = bfloat16.FromFloat32(v)
+				}
 			}
 			return nil
 		}

@@ -4,6 +4,7 @@ package safetensors
 
 import (
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,4 +28,16 @@ func mapFile(path string) ([]byte, func() error, error) {
 		return nil, nil, &os.PathError{Op: "mmap", Path: path, Err: err}
 	}
 	return data, func() error { return unix.Munmap(data) }, nil
+}
+
+// releaseMapped drops whole pages of a mapped file from memory.
+func releaseMapped(data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	page := os.Getpagesize()
+	from := (page - int(uintptr(unsafe.Pointer(&data[0]))%uintptr(page))) % page
+	if size := (len(data) - from) / page * page; size > 0 {
+		_ = unix.Madvise(data[from:from+size], unix.MADV_DONTNEED) // only memory is at stake
+	}
 }

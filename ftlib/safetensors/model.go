@@ -99,6 +99,10 @@ func (m *Model) Tensor(name string) (Tensor, error) {
 	return f.Tensor(name)
 }
 
+// Release gives the memory of a tensor that was read back to the system; it is read from
+// the file again when it is used again.
+func (m *Model) Release(t Tensor) { releaseMapped(t.Data) }
+
 // Close unmaps all files.
 func (m *Model) Close() error {
 	var errs []error

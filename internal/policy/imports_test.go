@@ -17,6 +17,7 @@ const module = "ftlab/"
 var mayImport = map[string]string{
 	"ftlib":             "",
 	"ftlib/safetensors": "",
+	"ftlib/quant":       "ftlib/safetensors",
 	"ftlib/token":       "",
 	"ftlib/gguf":        "",
 	"ftlib/export":      "ftlib/chat ftlib/corpus ftlib/gguf ftlib/llm ftlib/safetensors ftlib/token",
@@ -24,7 +25,7 @@ var mayImport = map[string]string{
 	"ftlib/chat/jinja":  "",
 	"ftlib/corpus":      "ftlib ftlib/chat ftlib/token",
 	"ftlib/backend":     "kernel/session",
-	"ftlib/llm":         "ftlib ftlib/backend ftlib/corpus ftlib/safetensors ftlib/token",
+	"ftlib/llm":         "ftlib ftlib/backend ftlib/corpus ftlib/quant ftlib/safetensors ftlib/token",
 	"ftlib/optim":       "ftlib ftlib/backend",
 	"ftlib/lab":         "ftlib/backend ftlib/llm kernel/session",
 	"ftlib/ckpt":        "ftlib ftlib/safetensors",
@@ -35,7 +36,7 @@ var mayImport = map[string]string{
 	"ftlib/sandbox":     "",
 	"ftlib/reward":      "ftlib/sandbox ftlib/verify",
 	"ftlib/eval":        "ftlib ftlib/chat ftlib/corpus ftlib/llm ftlib/token ftlib/verify",
-	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/loss ftlib/optim ftlib/reward ftlib/safetensors ftlib/token ftlib/verify",
+	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/loss ftlib/optim ftlib/quant ftlib/reward ftlib/safetensors ftlib/token ftlib/verify",
 
 	"kernel/internal/wire":        "",
 	"kernel/internal/trust":       "kernel/internal/wire",
@@ -50,7 +51,7 @@ var mayImport = map[string]string{
 	"kernel/jupyter":  "kernel/internal/gopls",
 	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/health ftlib/llm ftlib/token ftlib/tune kernel/widget",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/export ftlib/lab ftlib/llm ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/notebook kernel/session kernel/spec kernel/widget internal/serve",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/export ftlib/lab ftlib/llm ftlib/quant ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/notebook kernel/session kernel/spec kernel/widget internal/serve",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",
@@ -70,7 +71,7 @@ var mayImport = map[string]string{
 // noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
 // tested without a backend.
 var noGoMLX = []string{
-	"ftlib", "ftlib/safetensors", "ftlib/gguf", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/health", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
+	"ftlib", "ftlib/safetensors", "ftlib/quant", "ftlib/gguf", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/health", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
 	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "kernel/widget", "kernel/internal/link", "internal/browser", "internal/world",
 }
 
