@@ -53,6 +53,7 @@ func (b *block) norm(name string, x *Node) *Node {
 // forward is the block: x [N, D] -> y [N, D], and what its gradient needs.
 func (b *block) forward(x *Node) (y *Node, s saved) {
 	n := b.cfg.names()
+	b.last.begin(x)
 	s = saved{"x": x}
 	apply := func(module string, x *Node) *Node {
 		y, h := b.linear(module).forward(x)
@@ -88,6 +89,7 @@ func (b *block) mlpInner(s saved) *Node {
 // the trained parameters, which grad receives under their names inside the layer.
 func (b *block) vjp(s saved, dy *Node, train map[string]bool, grad func(string, *Node)) (dx *Node) {
 	n, c := b.cfg.names(), b.cfg
+	b.last.begin(dy)
 	back := func(module string, x, dy *Node) *Node {
 		return b.linear(module).vjp(x, s["h."+module], dy, train, grad)
 	}

@@ -51,6 +51,7 @@ func (b *decodeBlock) dense(name string, x *Node) *Node {
 // forward is the block: x [N, D] -> [N, D]. attend turns projections into mixed values.
 func (b *decodeBlock) forward(x *Node, attend func(q, k, v *Node) *Node) *Node {
 	n := b.cfg.names()
+	b.last.begin(x)
 	single := func(module string, x *Node) *Node { return b.project(module, x, module)[0] }
 	h := b.norm(n.norm1, x)
 	qkv := b.project(fusedQKV, h, n.q, n.k, n.v)

@@ -50,10 +50,11 @@ type packedSpec struct {
 
 // packed is a quantised weight inside a graph. It is dequantised where it is used, half
 // of its rows at a time, and never shared between two uses: each waits, by a scheduling
-// barrier, for the input that it is multiplied with and for the product before it in the
-// block. Without that the compiler makes the dequantised weights of a whole program once,
-// for the forward and the backward pass, and keeps them (measured at 7B shapes: 1 GiB a
-// layer).
+// barrier, for the product before it in the block. Without that the compiler makes the
+// dequantised weights of a whole program once, for the forward and the backward pass, and
+// keeps them (measured at 7B shapes: 1 GiB a layer). The barrier must hang on the input of
+// the program or on a product: what is fused into its users would be compiled again in
+// each of them, and again in theirs.
 type packed struct {
 	packedSpec
 	q      *Node // four bits: uint8 [ceil(out/2), in], see quant.PackHalves; int8: int8 [out, in]
@@ -63,48 +64,55 @@ type packed struct {
 	last   *lastProduct
 }
 
-// lastProduct is the product that the next packed weight of a program waits for.
+// lastProduct is what the next packed weight of a program waits for: a product, or at
+// first an input of the program.
 type lastProduct struct{ *Node }
 
-// after is x, not computed before the others are.
-func after(x *Node, others ...*Node) *Node {
-	if x.Graph().Backend().Capabilities().Operations[compute.OpTypeSchedulingBarrier] {
-		return SchedulingBarrier(x, others...)
+// begin sets what the first weight waits for.
+func (l *lastProduct) begin(x *Node) {
+	if l != nil && l.Node == nil {
+		l.Node = x
 	}
-	return OptimizationBarriers(append([]*Node{x}, others...)...)[0]
 }
 
-// waits returns x, not before the last product of a packed weight, and the input.
-func (p *packed) waits(x, input *Node) *Node {
-	if p.last == nil || p.last.Node == nil {
-		return after(x, input)
+// waits returns x, not before the last product.
+func (p *packed) waits(x *Node) *Node {
+	switch {
+	case p.last.Node == nil:
+		return x
+	case x.Graph().Backend().Capabilities().Operations[compute.OpTypeSchedulingBarrier]:
+		return SchedulingBarrier(x, p.last.Node)
 	}
-	return after(x, input, p.last.Node)
+	return OptimizationBarriers(x, p.last.Node)[0]
 }
 
 func (p *packed) done(product *Node) *Node {
-	if p.last != nil {
-		p.last.Node = product
-	}
+	p.last.Node = product
 	return product
 }
 
-// scales are the absmax as float32, [blocks].
-func (p *packed) scales(input *Node) *Node {
+// scales are the absmax as float32, [blocks]: map[code]·nested, rounded, + offset, rounded,
+// as bitsandbytes computes them. The map is in double precision, so that no backend makes
+// one fused multiply-add of it; the sum is a reduction, so that XLA computes it once and
+// not for each of 64 weights again.
+func (p *packed) scales() *Node {
 	if p.nested == nil {
-		return p.waits(p.absmax, input)
+		return p.waits(p.absmax)
 	}
 	g := p.absmax.Graph()
 	blocks, groups := p.absmax.Shape().Size(), p.nested.Shape().Size()
-	values := Gather(Const(g, quant.DynamicMap(true)), ExpandAxes(ConvertDType(p.waits(p.absmax, input), dtypes.Int32), -1))
+	table := make([]float64, 0, 256)
+	for _, v := range quant.DynamicMap(true) {
+		table = append(table, float64(v))
+	}
+	values := Gather(Const(g, table), ExpandAxes(ConvertDType(p.waits(p.absmax), dtypes.Int32), -1))
 	const group = 256
 	each := Reshape(BroadcastToDims(ExpandAxes(p.nested, -1), groups, group), groups*group)
 	if groups*group != blocks {
 		each = Slice(each, AxisRange(0, blocks))
 	}
-	// The product is rounded before the sum, as bitsandbytes does it: no fused multiply-add.
-	product := OptimizationBarrier(Mul(values, each))
-	return OptimizationBarrier(Add(product, p.offset)) // else it is computed for each of 64 weights again
+	product := ConvertDType(Mul(values, ConvertDType(each, dtypes.Float64)), dtypes.Float32)
+	return ReduceSum(Concatenate([]*Node{ExpandAxes(product, -1), BroadcastToDims(p.offset, blocks, 1)}, 1), 1)
 }
 
 // spread is the scale of every weight of rows [from, to), [to-from, in].
@@ -143,9 +151,9 @@ func (p *packed) codes(q *Node, shift int) *Node {
 
 // half is a half of the rows in the type of computation. The float32 values are those of
 // bitsandbytes exactly.
-func (p *packed) half(high bool, input *Node) *Node {
+func (p *packed) half(high bool, scales *Node) *Node {
 	if p.Type == quant.Int8 {
-		w := Mul(ConvertDType(p.waits(p.q, input), dtypes.Float32), ExpandAxes(p.absmax, -1))
+		w := Mul(ConvertDType(p.waits(p.q), dtypes.Float32), ExpandAxes(scales, -1))
 		return ConvertDType(MulScalar(w, quant.Int8Step), p.compute)
 	}
 	h := quant.Halves(p.out)
@@ -157,36 +165,38 @@ func (p *packed) half(high bool, input *Node) *Node {
 			q = Slice(q, AxisRange(0, p.out-h), AxisRange())
 		}
 	}
-	scales := p.scales(input)
-	return ConvertDType(Mul(p.codes(p.waits(q, input), shift), p.spread(scales, from, to)), p.compute)
+	return ConvertDType(Mul(p.codes(p.waits(q), shift), p.spread(scales, from, to)), p.compute)
 }
 
 // halves says whether there are two of them.
 func (p *packed) halves() bool { return p.Type != quant.Int8 && p.out > 1 }
 
 func (p *packed) times(x *Node) *Node {
-	y := p.done(mulT(x, p.half(false, x)))
+	scales := p.scales()
+	y := p.done(mulT(x, p.half(false, scales)))
 	if !p.halves() {
 		return y
 	}
-	return Concatenate([]*Node{y, p.done(mulT(x, p.half(true, x)))}, 1)
+	return Concatenate([]*Node{y, p.done(mulT(x, p.half(true, scales)))}, 1)
 }
 
 func (p *packed) back(y *Node) *Node {
+	scales := p.scales()
 	if !p.halves() {
-		return p.done(mulN(y, p.half(false, y)))
+		return p.done(mulN(y, p.half(false, scales)))
 	}
 	h := quant.Halves(p.out)
-	x := p.done(mulN(Slice(y, AxisRange(), AxisRange(0, h)), p.half(false, y)))
-	return Add(x, p.done(mulN(Slice(y, AxisRange(), AxisRange(h)), p.half(true, y))))
+	x := p.done(mulN(Slice(y, AxisRange(), AxisRange(0, h)), p.half(false, scales)))
+	return Add(x, p.done(mulN(Slice(y, AxisRange(), AxisRange(h)), p.half(true, scales))))
 }
 
 func (p *packed) whole() *Node {
-	w := p.half(false, p.q)
+	scales := p.scales()
+	w := p.half(false, scales)
 	if !p.halves() {
 		return w
 	}
-	return Concatenate([]*Node{w, p.half(true, p.q)}, 0)
+	return Concatenate([]*Node{w, p.half(true, scales)}, 0)
 }
 
 // Suffixes of the tensors beside a quantised weight.

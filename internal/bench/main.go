@@ -22,6 +22,8 @@ type result struct {
 	MS      float64 `json:"ms,omitempty"`       // our median round
 	PeakGiB float64 `json:"peak_gib,omitempty"` // our peak resident size
 	Rounds  int     `json:"rounds"`
+
+	CompileS float64 `json:"compile_s,omitempty"` // of everything that a step needs
 }
 
 // bench is a measurement; trainBenches and kernelBenches run in their order.
@@ -52,6 +54,7 @@ func main() {
 	asJSON := flag.Bool("json", false, "print a JSON list")
 	methods := flag.Bool("methods", false, "measure the methods of preference and reinforcement learning instead of the training")
 	kernel := flag.Bool("kernel", false, "measure the kernel instead of the training")
+	memory := flag.Bool("memory", false, "measure the memory of QLoRA instead of the training")
 	worker := flag.String("worker", "", "run as a worker: train CONFIG, decode BATCH, step ROWS LENGTH, first MODEL (internal)")
 	only := flag.String("only", "", "comma-separated names; empty: all")
 	flag.StringVar(&o.python, "python", "", "Python with torch, transformers, peft and trl")
@@ -71,6 +74,9 @@ func main() {
 	benches := trainBenches
 	if *kernel {
 		benches = kernelBenches
+	}
+	if *memory {
+		benches = memoryBenches
 	}
 	if *methods {
 		benches = methodBenches
@@ -96,6 +102,8 @@ func main() {
 
 func (r result) print() {
 	switch {
+	case r.Ratio == 0 && r.PeakGiB > 0:
+		fmt.Printf("%-10s peak %.2f GiB, a step %.1f s, compiled in %.1f s\n", r.Name, r.PeakGiB, r.MS/1000, r.CompileS)
 	case r.Ratio == 0:
 		fmt.Printf("%-28s %8.1f ms\n", r.Name, r.MS)
 	default:

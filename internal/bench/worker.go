@@ -52,6 +52,9 @@ func runWorker(kind string, args []string) error {
 	if kind == "first" {
 		return firstStep(args[0])
 	}
+	if kind == "memory" {
+		return memoryStep(args)
+	}
 	var round func() error
 	var err error
 	switch kind {
