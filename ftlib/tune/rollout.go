@@ -31,7 +31,6 @@ type online struct {
 	gen     *llm.Generator
 	tok     *token.Tokenizer
 	ref     *llm.Engine // the policy before this run; nil: not needed
-	own     *llm.Adapter
 	judges  *judges
 	close   []func()
 	scorers []*llm.Engine   // of reward models
