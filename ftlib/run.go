@@ -28,12 +28,17 @@ type Parent struct {
 
 // Model names the base model and how it is held.
 type Model struct {
-	Path    string   `json:"path" yaml:"path"`                           // a directory, a llama2.c .bin file, or a hub name "owner/name"
-	Adapter string   `json:"adapter,omitempty" yaml:"adapter,omitempty"` // a PEFT adapter directory to continue from; zero: none
-	DType   string   `json:"dtype,omitempty" yaml:"dtype,omitempty"`     // compute type: "float32", "bfloat16"; zero: bfloat16 for an adapter on a GPU, else float32
-	Backend string   `json:"backend,omitempty" yaml:"backend,omitempty"` // "xla:cuda", "xla:cpu", "go"; zero: the best that works
-	Memory  string   `json:"memory,omitempty" yaml:"memory,omitempty"`   // "save": keep activations; "recompute": keep block inputs only; zero: save where it fits
-	Freeze  []string `json:"freeze,omitempty" yaml:"freeze,omitempty"`   // full fine-tuning only: parts that stay as they are, as weights are named: "embed_tokens", "layers.0", "mlp"; zero: none
+	Path        string   `json:"path" yaml:"path"`                                                               // a directory, a llama2.c .bin file, or a hub name "owner/name"
+	Adapter     string   `json:"adapter,omitempty" yaml:"adapter,omitempty"`                                     // a PEFT adapter directory to continue from; zero: none
+	DType       string   `json:"dtype,omitempty" yaml:"dtype,omitempty"`                                         // compute type: "float32", "bfloat16"; zero: bfloat16 for an adapter on a GPU, else float32
+	Backend     string   `json:"backend,omitempty" yaml:"backend,omitempty"`                                     // "xla:cuda", "xla:cpu", "go"; zero: the best that works
+	Memory      string   `json:"memory,omitempty" yaml:"memory,omitempty"`                                       // "save": keep activations; "recompute": keep block inputs only; zero: save where it fits
+	Load4Bit    bool     `json:"load_in_4bit,omitempty" yaml:"load_in_4bit,omitempty"`                           // hold the linear layers in four bits, as QLoRA does (Dettmers et al. 2023); needs lora or an adapter
+	Load8Bit    bool     `json:"load_in_8bit,omitempty" yaml:"load_in_8bit,omitempty"`                           // in eight bits, one scale a row
+	QuantType   string   `json:"bnb_4bit_quant_type,omitempty" yaml:"bnb_4bit_quant_type,omitempty"`             // "nf4", "fp4"; zero: nf4
+	DoubleQuant bool     `json:"bnb_4bit_use_double_quant,omitempty" yaml:"bnb_4bit_use_double_quant,omitempty"` // the scales in eight bits too
+	QuantBlock  int      `json:"bnb_4bit_blocksize,omitempty" yaml:"bnb_4bit_blocksize,omitempty"`               // weights that share a scale; zero: 64
+	Freeze      []string `json:"freeze,omitempty" yaml:"freeze,omitempty"`                                       // full fine-tuning only: parts that stay as they are, as weights are named: "embed_tokens", "layers.0", "mlp"; zero: none
 }
 
 // Data names the rows and how they become token sequences.

@@ -24,6 +24,15 @@ func (r Run) Validate() error {
 		c.oneOf("model.dtype", r.Model.DType, "float32", "bfloat16")
 	}
 	c.oneOf("model.memory", r.Model.Memory, "save", "recompute")
+	c.oneOf("model.bnb_4bit_quant_type", r.Model.QuantType, "nf4", "fp4")
+	switch m := r.Model; {
+	case m.Load4Bit && m.Load8Bit:
+		c.errorf("model.load_in_8bit", "model.load_in_4bit is set already; set one of the two")
+	case (m.Load4Bit || m.Load8Bit) && r.LoRA == nil && m.Adapter == "":
+		c.errorf("model.load_in_4bit", "quantised weights do not train: add lora")
+	case !m.Load4Bit && (m.QuantType != "" || m.DoubleQuant || m.QuantBlock != 0):
+		c.errorf("model.bnb_4bit_quant_type", "belongs to model.load_in_4bit: true, which is not set")
+	}
 	if len(r.Model.Freeze) > 0 && (r.LoRA != nil || r.Model.Adapter != "") {
 		c.errorf("model.freeze", "an adapter leaves all weights of the model as they are already; leave model.freeze out, or choose lora.target_modules")
 	}

@@ -12,6 +12,7 @@ import (
 	"ftlab/ftlib/ckpt"
 	"ftlab/ftlib/lab"
 	"ftlab/ftlib/llm"
+	"ftlab/ftlib/quant"
 )
 
 // given is a model that a run trains instead of loading one.
@@ -103,8 +104,23 @@ func modelOf(run ftlib.Run, g *given) (*llm.Model, dtypes.DType, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	if q := quantisation(run.Model); q != nil { // what is resident is there in full
+		m, err := llm.Load(b, run.Model.Path, llm.LoadOptions{DType: dtype, Quantize: q})
+		return m, dtype, err
+	}
 	m, err := lab.Open(b, run.Model.Path, llm.LoadOptions{DType: dtype})
 	return m, dtype, err
+}
+
+// quantisation is how a specification holds the linear layers; nil: in full.
+func quantisation(m ftlib.Model) *llm.QuantOptions {
+	switch {
+	case m.Load8Bit:
+		return &llm.QuantOptions{Config: quant.Config{Type: quant.Int8}}
+	case m.Load4Bit:
+		return &llm.QuantOptions{Config: quant.Config{Type: quant.Type(m.QuantType), Block: m.QuantBlock, Double: m.DoubleQuant}}
+	}
+	return nil
 }
 
 // goOn takes over the optimizer's state that the model has for these weights.
