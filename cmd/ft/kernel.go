@@ -31,6 +31,9 @@ What follows -- is gonb and its flags (default: gonb, from the PATH).
   ft kernel install          make Jupyter know it; list and remove
   ft lab                     JupyterLab with it`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := os.Stat(cfg.ConnectionFile); err != nil {
+				return fmt.Errorf("kernel: the connection file: %w; Jupyter writes it and names it", err)
+			}
 			cfg.Command = args
 			if len(args) == 0 {
 				cfg.Command = []string{"gonb"}

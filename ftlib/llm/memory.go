@@ -11,7 +11,7 @@ func (a *Adapter) Bytes() int64 { return bytesOf(a.params) }
 func bytesOf(all map[string]*tensors.Tensor) int64 {
 	n := int64(0)
 	for _, t := range all {
-		n += int64(t.Shape().Memory())
+		n += int64(t.Shape().ByteSize())
 	}
 	return n
 }

@@ -219,26 +219,30 @@ func (c *child) pid() int {
 
 // interrupt sends SIGINT to what runs for the cell, and SIGKILL to what of it is still
 // there after the time of grace.
-func (c *child) interrupt(grace time.Duration) {
+func (c *child) interrupt(grace time.Duration, over func() bool) {
 	gonb := c.pid()
 	if gonb == 0 {
 		return
 	}
-	first := working(gonb)
-	for _, pid := range first {
-		syscall.Kill(pid, syscall.SIGINT)
-	}
-	time.AfterFunc(grace, func() {
-		still := map[int]bool{}
-		for _, pid := range working(gonb) {
-			still[pid] = true
-		}
-		for _, pid := range first {
-			if still[pid] {
-				syscall.Kill(pid, syscall.SIGKILL)
+	// A cell may be on its way: to its compiler, or from there to its program. What comes
+	// up until it is over is interrupted too.
+	go func() {
+		told := map[int]bool{}
+		for until := time.Now().Add(grace); !over() && time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+			for _, pid := range working(gonb) {
+				if !told[pid] && !over() {
+					told[pid] = true
+					syscall.Kill(pid, syscall.SIGINT)
+				}
 			}
 		}
-	})
+		if over() {
+			return
+		}
+		for _, pid := range working(gonb) {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}()
 }
 
 // close ends gonb and everything below it.

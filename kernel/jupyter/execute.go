@@ -42,6 +42,7 @@ func (k *Kernel) execute(m *Message) error {
 	}
 	// Before the front end hears that the cell runs: it may interrupt it at once.
 	k.interrupted.Store(false)
+	k.begun.Add(1)
 	k.running.Store(true)
 	if !r.Silent {
 		k.tell(m, "execute_input", map[string]any{"code": r.Code, "execution_count": k.count})
@@ -70,6 +71,9 @@ func (k *Kernel) cell(m *Message, r executeRequest) (*failure, map[string]json.R
 	c, err := k.prepare(m, r)
 	if err != nil {
 		return &failure{"KernelError", err.Error(), []string{err.Error()}}, nil
+	}
+	if k.interrupted.Load() { // before it came to gonb
+		return &failure{"Interrupted", "the cell was interrupted", []string{"Interrupted: the cell was interrupted"}}, nil
 	}
 	magic := k.doMagic(m, r.Code, Call{Dir: c.folder(), Temp: c.dir, Show: func(text, html string) { k.display(m, text, html) }})
 	if magic.fail != nil {

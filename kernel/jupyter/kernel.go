@@ -51,6 +51,7 @@ type Kernel struct {
 	child       atomic.Pointer[child]
 	interrupted atomic.Bool
 	running     atomic.Bool                        // a cell
+	begun       atomic.Int64                       // that began
 	current     current                            // the request of the cell that runs
 	asked       atomic.Int64                       // when a cell last asked for input, Unix time in ns
 	gonbAsks    atomic.Bool                        // for input, in this cell: by %with_inputs or gonbui.RequestInput
@@ -277,7 +278,8 @@ func (k *Kernel) interrupt() {
 		if stop := k.stopMagic.Load(); stop != nil {
 			(*stop)()
 		}
-		c.interrupt(k.cfg.Grace)
+		cell := k.begun.Load()
+		c.interrupt(k.cfg.Grace, func() bool { return !k.running.Load() || k.begun.Load() != cell })
 	}
 }
 

@@ -9,4 +9,7 @@ var ballast []byte
 // what a program that computes elsewhere has in it is small and short-lived, and
 // collecting it takes a core from what computes. Remote tensors do not wait for it, see
 // the collector of package session.
-var Ballast = sync.OnceFunc(func() { ballast = make([]byte, 16<<20) })
+var Ballast = sync.OnceValue(func() int {
+	ballast = make([]byte, 16<<20)
+	return len(ballast)
+})
