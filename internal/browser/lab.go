@@ -45,7 +45,7 @@ func StartLab(t testing.TB, root string) *Lab {
 	}
 	port := freePort(t)
 	l.addr = fmt.Sprintf("http://127.0.0.1:%d", port)
-	private := t.TempDir()
+	private := folder(t)
 	cmd := exec.Command(program, "--no-browser", "--allow-root", "--ServerApp.root_dir="+l.dir, fmt.Sprintf("--ServerApp.port=%d", port),
 		"--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=", "--ServerApp.disable_check_xsrf=True",
 		"--LabApp.extension_manager=readonly", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
@@ -175,3 +175,22 @@ func (l *Lab) Errors(page *Page) []string {
 
 // Dir is the folder that the server shows; runs of its notebooks are below it.
 func (l *Lab) Dir() string { return l.dir }
+
+// folder is one that programs may still write to when the test is over: what they are about
+// to finish must not fail it.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ftlab-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 50 {
+			if os.RemoveAll(dir) == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	return dir
+}

@@ -56,7 +56,7 @@ func Open(t testing.TB) *Page {
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, // containers run as root
-		chromedp.UserDataDir(t.TempDir()),
+		chromedp.UserDataDir(folder(t)),
 		chromedp.WindowSize(1400, 1000),
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-dev-shm-usage", true),
