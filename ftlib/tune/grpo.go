@@ -15,11 +15,37 @@ import (
 type grpoMethod struct{ spec ftlib.GRPO }
 
 func (m *grpoMethod) plan(run ftlib.Run) (prompts, answers, passes int) {
-	prompts = m.spec.Prompts
+	return groupPlan(run, m.spec.Prompts, m.spec.Generations), m.spec.Generations, m.spec.Iterations
+}
+
+// groupPlan is how many prompts a rollout of groups has: those asked for, else what one
+// optimizer step takes.
+func groupPlan(run ftlib.Run, prompts, generations int) int {
 	if prompts == 0 {
-		prompts = max(1, run.Batch.Size*run.Batch.Accumulate/m.spec.Generations)
+		return max(1, run.Batch.Size*run.Batch.Accumulate/generations)
 	}
-	return prompts, m.spec.Generations, m.spec.Iterations
+	return prompts
+}
+
+// wholeGroups refuses optimizer steps that would cut a group, where these decide how many
+// prompts a rollout has.
+func wholeGroups(run ftlib.Run, prompts, generations int) error {
+	if b := run.Batch; prompts == 0 && b.Size*b.Accumulate%generations != 0 {
+		return fmt.Errorf("tune: an optimizer step of %d x %d answers holds no whole groups of %d: make batch.per_device_train_batch_size a multiple of method.%s.num_generations, or set rollout_batch_size",
+			b.Accumulate, b.Size, generations, run.Method.Name())
+	}
+	return nil
+}
+
+// take notes what a rollout's advantages are, and which answers train nothing.
+func (r *Rollout) take(s loss.Scores, maskTruncated bool) {
+	for i := range r.Samples {
+		r.Samples[i].Advantage = s.Advantages[i]
+		r.Samples[i].Left = maskTruncated && !r.Samples[i].Ended
+	}
+	for name, v := range s.Metrics {
+		r.Metrics[name] = v
+	}
 }
 
 // needs: while a rollout is trained on in one optimizer step, the policy is the one that
@@ -45,11 +71,7 @@ func (m *grpoMethod) open(o *online) error {
 	if err := m.formula().Validate(); err != nil {
 		return err
 	}
-	if n := o.run.Batch.Size * o.run.Batch.Accumulate; m.spec.Prompts == 0 && n%m.spec.Generations != 0 {
-		return fmt.Errorf("tune: an optimizer step of %d x %d answers holds no whole groups of %d: make batch.per_device_train_batch_size a multiple of method.grpo.num_generations, or set rollout_batch_size",
-			o.run.Batch.Accumulate, o.run.Batch.Size, m.spec.Generations)
-	}
-	return nil
+	return wholeGroups(o.run, m.spec.Prompts, m.spec.Generations)
 }
 
 func (m *grpoMethod) prepare(o *online, r *Rollout) error {
@@ -61,13 +83,7 @@ func (m *grpoMethod) prepare(o *online, r *Rollout) error {
 	if err != nil {
 		return err
 	}
-	for i := range r.Samples {
-		r.Samples[i].Advantage = s.Advantages[i]
-		r.Samples[i].Left = m.spec.MaskTruncated && !r.Samples[i].Ended
-	}
-	for name, v := range s.Metrics {
-		r.Metrics[name] = v
-	}
+	r.take(s, m.spec.MaskTruncated)
 	return processAdvantages(r, m.spec.Generations, m.spec.Scale != "none")
 }
 
@@ -146,21 +162,13 @@ func (m *grpoMethod) turn(key string, value float64) error {
 type rlooMethod struct{ spec ftlib.RLOO }
 
 func (m *rlooMethod) plan(run ftlib.Run) (prompts, answers, passes int) {
-	prompts = m.spec.Prompts
-	if prompts == 0 {
-		prompts = max(1, run.Batch.Size*run.Batch.Accumulate/m.spec.Generations)
-	}
-	return prompts, m.spec.Generations, m.spec.Iterations
+	return groupPlan(run, m.spec.Prompts, m.spec.Generations), m.spec.Generations, m.spec.Iterations
 }
 
 func (m *rlooMethod) needs(run ftlib.Run) (old, ref bool) { return true, *m.spec.Beta != 0 }
 
 func (m *rlooMethod) open(o *online) error {
-	if n := o.run.Batch.Size * o.run.Batch.Accumulate; m.spec.Prompts == 0 && n%m.spec.Generations != 0 {
-		return fmt.Errorf("tune: an optimizer step of %d x %d answers holds no whole groups of %d: make batch.per_device_train_batch_size a multiple of method.rloo.num_generations, or set rollout_batch_size",
-			o.run.Batch.Accumulate, o.run.Batch.Size, m.spec.Generations)
-	}
-	return nil
+	return wholeGroups(o.run, m.spec.Prompts, m.spec.Generations)
 }
 
 func (m *rlooMethod) prepare(o *online, r *Rollout) error {
@@ -187,13 +195,7 @@ func (m *rlooMethod) prepare(o *online, r *Rollout) error {
 	if err != nil {
 		return err
 	}
-	for i := range r.Samples {
-		r.Samples[i].Advantage = s.Advantages[i]
-		r.Samples[i].Left = m.spec.MaskTruncated && !r.Samples[i].Ended
-	}
-	for name, v := range s.Metrics {
-		r.Metrics[name] = v
-	}
+	r.take(s, m.spec.MaskTruncated)
 	if tokens > 0 {
 		r.Metrics["kl"] = sum / float64(tokens)
 	}

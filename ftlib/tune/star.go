@@ -362,12 +362,10 @@ func (s *star) Apply(h Hyper) (float64, error) {
 	return norm, err
 }
 
-// State and Restore are the trainer's.
-func (s *star) State() (State, error)   { return s.trainer.State() }
-func (s *star) Restore(st State) error  { return s.trainer.Restore(st) }
-func (s *star) Save(dir string) error   { return s.trainer.Save(dir) }
-func (s *star) stopped() string         { return s.where.Over }
-func (s *star) Knobs() (k []ftlib.Knob) { return s.online.Knobs() }
+// stopped is why the run is over.
+func (s *star) stopped() string { return s.where.Over }
+
+// Cursor implements [Source].
 func (s *star) Cursor() (json.RawMessage, error) {
 	if s.deal != nil {
 		s.where.Cursor = s.deal.State()

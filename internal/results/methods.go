@@ -49,19 +49,24 @@ func (l *lab) untrained(run ftlib.Run) (tune.Result, error) {
 	return l.train(run)
 }
 
+// beforeAndAfter trains a run file, and measures what it begins with.
+func (l *lab) beforeAndAfter(name string) (was, res tune.Result, err error) {
+	run, err := l.spec(name)
+	if err != nil {
+		return was, res, err
+	}
+	if was, err = l.untrained(run); err != nil {
+		return was, res, err
+	}
+	res, err = l.train(run)
+	return was, res, err
+}
+
 func (l *lab) rewardModel() ([]row, error) {
 	if err := l.first("sft"); err != nil {
 		return nil, err
 	}
-	run, err := l.spec("reward")
-	if err != nil {
-		return nil, err
-	}
-	was, err := l.untrained(run)
-	if err != nil {
-		return nil, err
-	}
-	res, err := l.train(run)
+	was, res, err := l.beforeAndAfter("reward")
 	return rewardRow("reward", "accuracy on pairs", was.Eval["eval_accuracy"], res.Eval["eval_accuracy"], "", res.Seconds), err
 }
 
@@ -178,15 +183,7 @@ func (l *lab) ppo() ([]row, error) {
 }
 
 func problemsOf(l *lab, name string) ([]row, error) {
-	run, err := l.spec(name)
-	if err != nil {
-		return nil, err
-	}
-	was, err := l.untrained(run)
-	if err != nil {
-		return nil, err
-	}
-	res, err := l.train(run)
+	was, res, err := l.beforeAndAfter(name)
 	return rewardRow(name, "problems answered right, greedy", was.Eval["eval_reward"], res.Eval["eval_reward"], "", res.Seconds), err
 }
 
@@ -194,15 +191,7 @@ func (l *lab) prm() ([]row, error) {
 	if err := l.first("solver"); err != nil {
 		return nil, err
 	}
-	run, err := l.spec("prm")
-	if err != nil {
-		return nil, err
-	}
-	was, err := l.untrained(run)
-	if err != nil {
-		return nil, err
-	}
-	res, err := l.train(run)
+	was, res, err := l.beforeAndAfter("prm")
 	return rewardRow("prm", "wrong steps told from right ones (AUC)", was.Eval["eval_auc"], res.Eval["eval_auc"],
 		fmt.Sprintf("accuracy %.3f", res.Eval["eval_accuracy"]), res.Seconds), err
 }

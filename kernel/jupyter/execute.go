@@ -73,7 +73,7 @@ func (k *Kernel) cell(m *Message, r executeRequest) (*failure, map[string]json.R
 		return &failure{"KernelError", err.Error(), []string{err.Error()}}, nil
 	}
 	if k.interrupted.Load() { // before it came to gonb
-		return &failure{"Interrupted", "the cell was interrupted", []string{"Interrupted: the cell was interrupted"}}, nil
+		return wasInterrupted(), nil
 	}
 	magic := k.doMagic(m, r.Code, Call{Dir: c.folder(), Temp: c.dir, Show: func(text, html string) { k.display(m, text, html) }})
 	if magic.fail != nil {
@@ -109,7 +109,7 @@ func (k *Kernel) cell(m *Message, r executeRequest) (*failure, map[string]json.R
 		last := out.lastLine()
 		f = &failure{"ft", strings.TrimPrefix(last, "ft: "), []string{last}}
 		if k.interrupted.Load() {
-			f = &failure{"Interrupted", "the cell was interrupted", []string{"Interrupted: the cell was interrupted"}}
+			f = wasInterrupted()
 		}
 	}
 	if f == nil || f.Name != "CompileError" && f.Name != "Interrupted" {

@@ -188,7 +188,7 @@ func (k *Kernel) doMagic(m *Message, code string, call Call) magics {
 		if err != nil {
 			out.fail = &failure{"MagicError", err.Error(), []string{words[n] + ": " + err.Error()}}
 			if k.interrupted.Load() {
-				out.fail = &failure{"Interrupted", "the cell was interrupted", []string{"Interrupted: the cell was interrupted"}}
+				out.fail = wasInterrupted()
 			}
 			return out
 		}

@@ -36,11 +36,16 @@ var (
 	colours   = regexp.MustCompile("\x1b\\[[0-9;]*m")
 )
 
+// wasInterrupted is how a cell ends that its user ended.
+func wasInterrupted() *failure {
+	return &failure{"Interrupted", "the cell was interrupted", []string{"Interrupted: the cell was interrupted"}}
+}
+
 // explain makes one failure of what gonb says about a cell: the error of its reply and
 // what the cell wrote to stderr from the crash on.
 func explain(got failure, stderr string, interrupted bool, cells map[int]source) failure {
 	if interrupted {
-		return failure{"Interrupted", "the cell was interrupted", []string{"Interrupted: the cell was interrupted"}}
+		return *wasInterrupted()
 	}
 	if crash.MatchString(stderr) {
 		return explainCrash(stderr, cells)
