@@ -31,6 +31,10 @@ func TestQuickstartInJupyterLab(t *testing.T) {
 	lab := browser.StartLab(t, root)
 	lab.Open(page, notebook)
 	shot(t, page, "opened", "0")
+	// JupyterLab goes to the last cell at once and draws only what is in the window: one
+	// that holds the whole notebook shows every cell while it runs.
+	const tall = 7000
+	page.Size(1400, tall)
 	lab.RunAll(page)
 
 	// While the run goes on, its chart moves.
@@ -38,13 +42,14 @@ func TestQuickstartInJupyterLab(t *testing.T) {
 	const moving = `document.querySelector(".jupyter-widgets canvas")`
 	page.WaitLong(moving, 5*time.Minute)
 	page.WaitLong(`(p => p && p.value >= 0.8 * p.max)(document.querySelector(".jp-OutputArea progress"))`, 5*time.Minute)
-	shot(t, page, "live", moving+`.scrollIntoView({block: "end"})`)
+	page.Size(1400, 1000)
+	shot(t, page, "live", `document.querySelector(".jupyter-widgets canvas")?.scrollIntoView({block: "end"})`)
 
 	lab.WaitAll(page, 10*time.Minute)
 	for _, e := range lab.Errors(page) {
 		t.Errorf("a cell reports: %s", e)
 	}
-	page.Size(1400, 7000) // everything at once: JupyterLab draws what is in the window
+	page.Size(1400, tall)
 	page.Eval(`document.querySelector(".jp-Cell").scrollIntoView({block: "start"})`, nil)
 	page.WaitFor(charts + `.length >= 2`)
 	page.WaitFor(`[...` + charts + `].every(e => e.querySelector("canvas"))`)

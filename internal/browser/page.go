@@ -143,7 +143,12 @@ func (p *Page) WaitLong(expression string, longest time.Duration) {
 			return
 		}
 		if time.Now().After(end) {
-			p.t.Fatalf("browser: never became true: %s\nconsole: %q", expression, p.Console())
+			var text string
+			p.Eval(`document.body.innerText`, &text)
+			if dir := os.Getenv("FTLAB_SHOTS"); dir != "" {
+				p.Save(filepath.Join(dir, "failed.png"))
+			}
+			p.t.Fatalf("browser: never became true: %s\nconsole: %q\nthe page: %s", expression, p.Console(), text)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func behindGuard(t testing.TB) (*channels, Connection) {
 	p := ports(t, 5)
 	conn := Connection{Transport: "tcp", IP: "127.0.0.1", Shell: p[0], Control: p[1], Stdin: p[2], IOPub: p[3], Heartbeat: p[4], Key: randomID(), Scheme: "hmac-sha256"}
 	ctx, stop := context.WithCancel(context.Background())
-	cs, err := listen(ctx, conn)
+	cs, err := listen(ctx, conn, "")
 	if err != nil {
 		t.Fatal(err)
 	}

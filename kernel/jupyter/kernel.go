@@ -94,7 +94,7 @@ func New(cfg Config) (*Kernel, error) {
 			fmt.Fprintln(cfg.Log, err) // a kernel without history is still one
 		}
 	}
-	if k.front, err = listen(ctx, conn); err != nil {
+	if k.front, err = listen(ctx, conn, k.session); err != nil {
 		stop()
 		return nil, err
 	}

@@ -137,12 +137,21 @@ func startFrontEndWith(t *testing.T, change func(*Config)) *frontEnd {
 		t.Fatal(err)
 	}
 	f := &frontEnd{channels: cs, t: t, key: []byte(conn.Key), replies: map[string]chan *Message{}, iopub: make(chan *Message, 10000), kernel: k}
+	heard := func(to chan *Message) func(*Message) {
+		return func(m *Message) {
+			// JupyterLab drops what it is handling when the session of messages changes.
+			if m.Head.Session != k.session {
+				t.Errorf("%s of session %q, others of %q", m.Head.Type, m.Head.Session, k.session)
+			}
+			to <- m
+		}
+	}
 	for name, ch := range map[string]*channel{"shell": cs.shell, "control": cs.control, "stdin": cs.stdin} {
 		replies := make(chan *Message, 100)
 		f.replies[name] = replies
-		go ch.receive(ctx, func(m *Message) { replies <- m }, func(error) {})
+		go ch.receive(ctx, heard(replies), func(error) {})
 	}
-	go cs.iopub.receive(ctx, func(m *Message) { f.iopub <- m }, func(error) {})
+	go cs.iopub.receive(ctx, heard(f.iopub), func(error) {})
 	for range 50 { // until the subscription has arrived
 		f.request("shell", "kernel_info_request", struct{}{})
 		select {

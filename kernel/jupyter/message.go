@@ -89,6 +89,18 @@ func (m *Message) Frames(key []byte) [][]byte {
 	return append(frames, m.Buffers...)
 }
 
+// withSession is the message as one of another session.
+func (m *Message) withSession(id string) (*Message, error) {
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(m.Header, &header); err != nil {
+		return nil, fmt.Errorf("jupyter: header of %s: %w", m.Head.Type, err)
+	}
+	header["session"] = mustJSON(id)
+	out := *m
+	out.Header, out.Head.Session = mustJSON(header), id
+	return &out, nil
+}
+
 func sum(parts [][]byte, key []byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	for _, part := range parts {

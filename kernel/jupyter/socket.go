@@ -17,11 +17,20 @@ import (
 // channel is a socket that messages are written to by many and read from by one.
 type channel struct {
 	zmq4.Socket
-	key   []byte
-	write sync.Mutex
+	key     []byte
+	session string // of all messages that go out; "" leaves theirs
+	write   sync.Mutex
 }
 
+// send writes a message. JupyterLab drops what it is about to handle when the next message
+// has another session, as after a restart: gonb's messages get ours.
 func (c *channel) send(m *Message) error {
+	if c.session != "" && m.Head.Session != c.session {
+		var err error
+		if m, err = m.withSession(c.session); err != nil {
+			return err
+		}
+	}
 	c.write.Lock()
 	defer c.write.Unlock()
 	return c.SendMulti(zmq4.NewMsgFrom(m.Frames(c.key)...))
@@ -67,13 +76,13 @@ func (c *channels) close() {
 var quiet = zmq4.WithLogger(log.New(io.Discard, "", 0))
 
 // listen opens the five sockets of a kernel, behind guards. The heartbeat is answered right away.
-func listen(ctx context.Context, c Connection) (*channels, error) {
-	key := []byte(c.Key)
+func listen(ctx context.Context, c Connection, session string) (*channels, error) {
+	open := func(s zmq4.Socket) *channel { return &channel{Socket: s, key: []byte(c.Key), session: session} }
 	cs := &channels{
-		shell:   &channel{Socket: zmq4.NewRouter(ctx, quiet), key: key},
-		control: &channel{Socket: zmq4.NewRouter(ctx, quiet), key: key},
-		stdin:   &channel{Socket: zmq4.NewRouter(ctx, quiet), key: key},
-		iopub:   &channel{Socket: zmq4.NewPub(ctx, quiet), key: key},
+		shell:   open(zmq4.NewRouter(ctx, quiet)),
+		control: open(zmq4.NewRouter(ctx, quiet)),
+		stdin:   open(zmq4.NewRouter(ctx, quiet)),
+		iopub:   open(zmq4.NewPub(ctx, quiet)),
 	}
 	beat := zmq4.NewRep(ctx, quiet)
 	for _, s := range []struct {
