@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,19 +168,30 @@ func valued(v float64) func(widget.State) bool {
 // obeys both.
 func TestTwoNotebooksWatchOneRun(t *testing.T) {
 	steps := make(chan bool)
+	var begun atomic.Int64
 	dir, done := toyRun(t, 100, func(e ftlib.Event) error {
 		if e.Type == ftlib.EventStep {
+			begun.Add(1)
 			<-steps
 		}
 		return nil
 	})
+	ended := int64(0)
 	advance := func(n int) {
 		for range n {
-			steps <- true
+			select {
+			case steps <- true:
+				ended++
+			case <-time.After(time.Minute):
+				t.Fatalf("the run takes no step after %d", ended)
+			}
 		}
 	}
-	// pressed waits until the run has been asked: its step can then end.
+	// pressed waits until the run has been asked within a step, which can then end: asked
+	// before it, the run would wait and never come to it.
 	pressed := func(n notebookOf) {
+		for deadline := time.Now().Add(time.Minute); begun.Load() == ended && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		}
 		n.press("pause")
 		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			if list, _ := filepath.Glob(filepath.Join(dir, "control", "[0-9]*.json")); len(list) > 0 {
