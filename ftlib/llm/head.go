@@ -36,6 +36,7 @@ type head struct {
 	rows, targets *Node           // [M] int32: where in hidden, and the token to predict there
 	weights       *Node           // [M] float32; 0 for padding
 	chunk         int             // rows whose logits exist at once; divides M
+	last          *lastProduct    // what the next part of the vocabulary waits for; nil: all of it at once
 	train         map[string]bool // weights that get a gradient, by Hugging Face name
 }
 
@@ -53,9 +54,64 @@ func headChunk(m, vocab int) int {
 	return c
 }
 
+// vocabularyPart is how much of a matrix in half precision is multiplied at once. XLA
+// makes float32 of it on processors, for all of the vocabulary and until the last use: 500
+// MB for 32,000 words of 4,096 numbers.
+const vocabularyPart = 48 << 20
+
+// parts cuts the vocabulary of a weight in half precision; each part waits for the product
+// before it, as packed weights do.
+func (h *head) parts() [][2]int {
+	v := h.weight.Shape().Dimensions[0]
+	step := v
+	if h.last != nil && h.weight.DType().IsHalfPrecision() {
+		step = max(1, vocabularyPart/4/h.weight.Shape().Dimensions[1])
+	}
+	var out [][2]int
+	for from := 0; from < v; from += step {
+		out = append(out, [2]int{from, min(from+step, v)})
+	}
+	return out
+}
+
+func (h *head) part(from, to int) *Node {
+	w := OptimizationBarriers(h.weight, h.last.Node)[0] // else all parts would be made float32 together
+	return Slice(w, AxisRange(from, to), AxisRange())
+}
+
+// times is x·Wᵀ: [C, D] -> [C, V].
+func (h *head) times(x *Node) *Node {
+	parts := h.parts()
+	if len(parts) == 1 {
+		return mulT(x, h.weight)
+	}
+	out := make([]*Node, len(parts))
+	for i, p := range parts {
+		out[i] = h.last.done(mulT(x, h.part(p[0], p[1])))
+	}
+	return Concatenate(out, 1)
+}
+
+// pullBack is y·W: [C, V] -> [C, D].
+func (h *head) pullBack(y *Node) *Node {
+	parts := h.parts()
+	if len(parts) == 1 {
+		return mulN(y, h.weight)
+	}
+	var sum *Node
+	for _, p := range parts {
+		d := h.last.done(mulN(Slice(y, AxisRange(), AxisRange(p[0], p[1])), h.part(p[0], p[1])))
+		if sum != nil {
+			d = Add(sum, d)
+		}
+		sum = d
+	}
+	return sum
+}
+
 // logits of rows of normed hidden states: [C, D] -> [C, V].
 func (h *head) logits(x *Node) *Node {
-	l := mulT(x, h.weight)
+	l := h.times(x)
 	if h.bias != nil {
 		l = Add(l, row(h.bias))
 	}
@@ -124,7 +180,7 @@ func (h *head) run(loss TokenLoss, scale *Node) (s headSums, logp, dHidden *Node
 		col := ExpandAxes(c, -1)
 		share := Div(col, p.sum) // [C, 1]
 		gold := ConvertDType(Gather(h.weight, ExpandAxes(p.targets, -1)), dtypes.Float32)
-		dxs = append(dxs, Sub(Mul(gold, col), Mul(mulN(p.e, h.weight), share)))
+		dxs = append(dxs, Sub(Mul(gold, col), Mul(h.pullBack(p.e), share)))
 		if h.train[headName] || h.train[headBiasName] {
 			minus := Neg(Mul(p.e, share)) // [C, V]
 			d := Add(outer(minus, p.x), Scatter(ExpandAxes(p.targets, -1), Mul(p.x, col), shapes.Make(dtypes.Float32, h.cfg.Vocab, h.cfg.Hidden), false, false))

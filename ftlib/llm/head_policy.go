@@ -76,7 +76,7 @@ func (h *head) pull(invTemp, c, ce *Node) (dHidden *Node, grads map[string]*Node
 		}
 		minus := Neg(Mul(p.e, Div(weight, p.sum))) // [C, V]
 		gold := ConvertDType(Gather(h.weight, ExpandAxes(p.targets, -1)), dtypes.Float32)
-		dxs = append(dxs, Add(Mul(gold, col), mulN(minus, h.weight)))
+		dxs = append(dxs, Add(Mul(gold, col), h.pullBack(minus)))
 		if h.train[headName] || h.train[headBiasName] {
 			d := Add(outer(minus, p.x), Scatter(ExpandAxes(p.targets, -1), Mul(p.x, col), shapes.Make(dtypes.Float32, h.cfg.Vocab, h.cfg.Hidden), false, false))
 			b := Add(columnSum(minus), Scatter(ExpandAxes(p.targets, -1), Reshape(col, h.chunk), shapes.Make(dtypes.Float32, h.cfg.Vocab), false, false))
@@ -136,6 +136,7 @@ func (e *Engine) freeProgram(k freeKey) (*program, error) {
 		named := in.named(params)
 		h.setParams(named)
 		h.chunk = headChunk(h.rows.Shape().Dimensions[0], e.m.Config.Vocab)
+		h.last = &lastProduct{h.hidden}
 		for _, name := range train {
 			h.train[name] = true
 		}

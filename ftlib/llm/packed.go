@@ -1,7 +1,6 @@
 package llm
 
 import (
-	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck
@@ -49,12 +48,12 @@ type packedSpec struct {
 }
 
 // packed is a quantised weight inside a graph. It is dequantised where it is used, half
-// of its rows at a time, and never shared between two uses: each waits, by a scheduling
-// barrier, for the product before it in the block. Without that the compiler makes the
-// dequantised weights of a whole program once, for the forward and the backward pass, and
-// keeps them (measured at 7B shapes: 1 GiB a layer). The barrier must hang on the input of
-// the program or on a product: what is fused into its users would be compiled again in
-// each of them, and again in theirs.
+// of its rows at a time, and never shared between two uses: each waits for
+// the product before it in the block. Without that the compiler makes the dequantised
+// weights of a whole program once, for the forward and the backward pass, and keeps them
+// (measured at 7B shapes: 1 GiB a layer). What is waited for must be an input of the program
+// or a product: what is fused into its users would be compiled again in each of them, and
+// again in theirs.
 type packed struct {
 	packedSpec
 	q      *Node // four bits: uint8 [ceil(out/2), in], see quant.PackHalves; int8: int8 [out, in]
@@ -75,21 +74,25 @@ func (l *lastProduct) begin(x *Node) {
 	}
 }
 
-// waits returns x, not before the last product.
-func (p *packed) waits(x *Node) *Node {
-	switch {
-	case p.last.Node == nil:
+// after returns x, integers, not before the last product. A barrier orders nothing in XLA's
+// schedule: it is gone by then, and most of the dequantised weights of a block are held at
+// once. So what is added is 0, of which only the product tells.
+func (l *lastProduct) after(x *Node) *Node {
+	if l.Node == nil {
 		return x
-	case x.Graph().Backend().Capabilities().Operations[compute.OpTypeSchedulingBarrier]:
-		return SchedulingBarrier(x, p.last.Node)
 	}
-	return OptimizationBarriers(x, p.last.Node)[0]
+	first := Reshape(Slice(Reshape(l.Node, -1), AxisElem(0)))
+	return BitwiseXor(x, ConvertDType(MulScalar(first, 0), x.DType()))
 }
 
-func (p *packed) done(product *Node) *Node {
-	p.last.Node = product
+// done makes a product the one that the next weight waits for.
+func (l *lastProduct) done(product *Node) *Node {
+	l.Node = product
 	return product
 }
+
+func (p *packed) waits(x *Node) *Node      { return p.last.after(x) }
+func (p *packed) done(product *Node) *Node { return p.last.done(product) }
 
 // scales are the absmax as float32, [blocks]: map[code]·nested, rounded, + offset, rounded,
 // as bitsandbytes computes them. The map is in double precision, so that no backend makes
@@ -97,7 +100,7 @@ func (p *packed) done(product *Node) *Node {
 // not for each of 64 weights again.
 func (p *packed) scales() *Node {
 	if p.nested == nil {
-		return p.waits(p.absmax)
+		return p.absmax
 	}
 	g := p.absmax.Graph()
 	blocks, groups := p.absmax.Shape().Size(), p.nested.Shape().Size()
@@ -105,7 +108,7 @@ func (p *packed) scales() *Node {
 	for _, v := range quant.DynamicMap(true) {
 		table = append(table, float64(v))
 	}
-	values := Gather(Const(g, table), ExpandAxes(ConvertDType(p.waits(p.absmax), dtypes.Int32), -1))
+	values := Gather(Const(g, table), ExpandAxes(ConvertDType(p.absmax, dtypes.Int32), -1))
 	const group = 256
 	each := Reshape(BroadcastToDims(ExpandAxes(p.nested, -1), groups, group), groups*group)
 	if groups*group != blocks {
