@@ -182,6 +182,11 @@ func (m Method) validate(c *checker) {
 		if n := len(l.RewardClip); n != 0 && n != 2 {
 			c.errorf("method.rloo.reward_clip_range", "%d numbers; it is the lowest and the highest reward", n)
 		}
+		for i, f := range l.Rewards {
+			if f.Steps == "each" {
+				c.errorf(fmt.Sprintf("method.rloo.rewards[%d].steps", i), "RLOO compares whole answers: a reward at each step needs ppo or grpo; min, product, mean or last makes one of them")
+			}
+		}
 	}
 	if s := m.STaR; s != nil {
 		s.Rollout.validate(c, "method.star.")

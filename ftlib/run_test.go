@@ -268,6 +268,11 @@ func TestValidate(t *testing.T) {
 	if err := frozen.Validate(); err == nil || !strings.Contains(err.Error(), "model.freeze: an adapter leaves all weights") {
 		t.Errorf("freeze with lora: %v", err)
 	}
+	whole := good.Clone()
+	whole.Method = Method{RLOO: &RLOO{Rollout: Rollout{Rewards: []RewardFunc{{Use: "prm", Path: "p", Steps: "each"}}}}}
+	if err := whole.Validate(); err == nil || !strings.Contains(err.Error(), "method.rloo.rewards[0].steps: RLOO compares whole answers") {
+		t.Errorf("rewards of steps for RLOO: %v", err)
+	}
 	bad := good.Clone()
 	bad.Eval.Patience, bad.Data.Split = 2, -1
 	bad.Model.Adapter, bad.LoRA = "runs/x/step-3", &LoRA{}
