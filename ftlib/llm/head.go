@@ -54,6 +54,12 @@ func headChunk(m, vocab int) int {
 	return c
 }
 
+// inPieces makes the head work on some rows, and on a part of the vocabulary, at a time.
+func (h *head) inPieces() {
+	h.chunk = headChunk(h.rows.Shape().Dimensions[0], h.cfg.Vocab)
+	h.last = &lastProduct{h.hidden}
+}
+
 // vocabularyPart is how much of a matrix in half precision is multiplied at once. XLA
 // makes float32 of it on processors, for all of the vocabulary and until the last use: 500
 // MB for 32,000 words of 4,096 numbers.

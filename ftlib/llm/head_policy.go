@@ -135,8 +135,7 @@ func (e *Engine) freeProgram(k freeKey) (*program, error) {
 		h := &head{cfg: &e.m.Config, hidden: in.next(), rows: in.next(), targets: in.next(), train: map[string]bool{}}
 		named := in.named(params)
 		h.setParams(named)
-		h.chunk = headChunk(h.rows.Shape().Dimensions[0], e.m.Config.Vocab)
-		h.last = &lastProduct{h.hidden}
+		h.inPieces()
 		for _, name := range train {
 			h.train[name] = true
 		}

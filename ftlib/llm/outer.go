@@ -129,8 +129,7 @@ func (e *Engine) headProgram(k headKey) (*program, error) {
 func (e *Engine) headNodes(in *nodes, params []string) *head {
 	h := &head{cfg: &e.m.Config, hidden: in.next(), rows: in.next(), targets: in.next(), weights: in.next(), train: map[string]bool{}}
 	h.setParams(in.named(params))
-	h.chunk = headChunk(h.rows.Shape().Dimensions[0], e.m.Config.Vocab)
-	h.last = &lastProduct{h.hidden}
+	h.inPieces()
 	return h
 }
 

@@ -48,12 +48,12 @@ type packedSpec struct {
 }
 
 // packed is a quantised weight inside a graph. It is dequantised where it is used, half
-// of its rows at a time, and never shared between two uses: each waits for
-// the product before it in the block. Without that the compiler makes the dequantised
-// weights of a whole program once, for the forward and the backward pass, and keeps them
-// (measured at 7B shapes: 1 GiB a layer). What is waited for must be an input of the program
-// or a product: what is fused into its users would be compiled again in each of them, and
-// again in theirs.
+// of its rows at a time, and never shared between two uses: each waits for the
+// product before it in the block. Without that the compiler makes the dequantised weights
+// of a whole program once, for the forward and the backward pass, and keeps them (measured
+// at 7B shapes: 1 GiB a layer). What is waited for must be an input of the program or a
+// product: what is fused into its users would be compiled again in each of them, and again
+// in theirs.
 type packed struct {
 	packedSpec
 	q      *Node // four bits: uint8 [ceil(out/2), in], see quant.PackHalves; int8: int8 [out, in]
