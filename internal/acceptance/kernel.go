@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"io"
 	"log"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/go-zeromq/zmq4"
 
+	"ftlab/internal/testkit/port"
 	"ftlab/kernel/jupyter"
 )
 
@@ -103,15 +103,7 @@ func (k *Kernel) Log() string {
 // connection writes the connection file.
 func (k *Kernel) connection() string {
 	k.t.Helper()
-	var ports [5]int
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
+	ports := port.Free(k.t, 5)
 	k.Conn = jupyter.Connection{Transport: "tcp", IP: "127.0.0.1", Shell: ports[0], Control: ports[1], Stdin: ports[2], IOPub: ports[3],
 		Heartbeat: ports[4], Key: randomWord(), Scheme: "hmac-sha256"}
 	data, err := json.Marshal(k.Conn)

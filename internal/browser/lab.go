@@ -3,7 +3,6 @@ package browser
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ftlab/internal/testkit/port"
 )
 
 // Lab is a JupyterLab server with the kernel of this checkout, over a folder of its
@@ -43,10 +44,10 @@ func StartLab(t testing.TB, root string) *Lab {
 	if err := os.MkdirAll(filepath.Join(l.dir, "notebooks"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
-	l.addr = fmt.Sprintf("http://127.0.0.1:%d", port)
+	number := port.Free(t, 1)[0]
+	l.addr = fmt.Sprintf("http://127.0.0.1:%d", number)
 	private := folder(t)
-	cmd := exec.Command(program, "--no-browser", "--allow-root", "--ServerApp.root_dir="+l.dir, fmt.Sprintf("--ServerApp.port=%d", port),
+	cmd := exec.Command(program, "--no-browser", "--allow-root", "--ServerApp.root_dir="+l.dir, fmt.Sprintf("--ServerApp.port=%d", number),
 		"--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=", "--ServerApp.disable_check_xsrf=True",
 		"--LabApp.extension_manager=readonly", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
 	for _, name := range []string{"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_SETTINGS_DIR", "IPYTHONDIR"} {
@@ -95,16 +96,6 @@ func StartLab(t testing.TB, root string) *Lab {
 			t.Fatalf("JupyterLab did not start:\n%s", l.tail())
 		}
 	}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }
 
 // tail is the end of the server's log.

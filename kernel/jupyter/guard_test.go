@@ -14,12 +14,14 @@ import (
 
 	"github.com/go-zeromq/zmq4"
 	"github.com/go-zeromq/zmq4/security/null"
+
+	"ftlab/internal/testkit/port"
 )
 
 // behindGuard opens a kernel's sockets.
 func behindGuard(t testing.TB) (*channels, Connection) {
 	t.Helper()
-	p := ports(t, 5)
+	p := port.Free(t, 5)
 	conn := Connection{Transport: "tcp", IP: "127.0.0.1", Shell: p[0], Control: p[1], Stdin: p[2], IOPub: p[3], Heartbeat: p[4], Key: randomID(), Scheme: "hmac-sha256"}
 	ctx, stop := context.WithCancel(context.Background())
 	cs, err := listen(ctx, conn, "")

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ftlab/internal/testkit/port"
 )
 
 // The test program is the reaper, too, when it is started with this argument.
@@ -73,25 +74,10 @@ type frontEnd struct {
 	kernel  *Kernel
 }
 
-// ports finds free ports of the loopback interface.
-func ports(t testing.TB, n int) []int {
-	t.Helper()
-	var out []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		out = append(out, l.Addr().(*net.TCPAddr).Port)
-	}
-	return out
-}
-
 // connection writes a connection file, as Jupyter does.
 func connection(t *testing.T) (file string, conn Connection) {
 	t.Helper()
-	p := ports(t, 5)
+	p := port.Free(t, 5)
 	conn = Connection{Transport: "tcp", IP: "127.0.0.1", Shell: p[0], Control: p[1], Stdin: p[2], IOPub: p[3], Heartbeat: p[4], Key: randomID(), Scheme: "hmac-sha256"}
 	file = filepath.Join(t.TempDir(), "kernel-0a1b.json")
 	if err := conn.write(file); err != nil {
