@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/gomlx/gomlx/core/tensors"
-	floats64 "gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/mat"
+
+	"ftlab/ftlib/svd"
 )
 
 // initial draws A [r, in] and B [out, r] of a module, and notes what is left of its
@@ -87,126 +87,44 @@ func decompose(init string, w []float32, out, in, r int, scale float64) (down, u
 	if r > min(out, in) {
 		return nil, nil, fmt.Errorf("init_lora_weights %s needs r of at most %d, the smaller side of the weight; it is %d", init, min(out, in), r)
 	}
-	x := mat.NewDense(out, in, nil)
-	raw := x.RawMatrix()
-	for i, v := range w {
-		raw.Data[i] = float64(v)
-	}
-	var left, right mat.Matrix // [out, r], [in, r]
+	x := svd.Of(w, out, in)
 	if init == "olora" {
-		q, t := thinQR(x, r)
-		left, right = q, t.T()
-	} else {
-		iterations := 0
-		if n, ok := strings.CutPrefix(init, "pissa_niter_"); ok {
-			if iterations, err = strconv.Atoi(n); err != nil {
-				return nil, nil, err
-			}
-		}
-		u, s, v, err := topSVD(x, r, iterations)
-		if err != nil {
+		q, t := svd.QR(x, r)
+		down, up = factors(q, t, func(int) (float64, float64) { return 1, 1 })
+		return down, up, nil
+	}
+	iterations := 0
+	if n, ok := strings.CutPrefix(init, "pissa_niter_"); ok {
+		if iterations, err = strconv.Atoi(n); err != nil {
 			return nil, nil, err
 		}
-		root := mat.NewDiagDense(r, nil)
-		for i, v := range s {
-			root.SetDiag(i, math.Sqrt(v/scale))
-		}
-		var l, t mat.Dense
-		l.Mul(u, root)
-		t.Mul(v, root)
-		left, right = &l, &t
 	}
-	down, up = make([]float32, r*in), make([]float32, out*r)
-	for k := range r {
-		for i := range out {
-			up[i*r+k] = float32(left.At(i, k))
-		}
-		for j := range in {
-			down[k*in+j] = float32(right.At(j, k))
-		}
+	s, err := svd.Top(x, r, iterations)
+	if err != nil {
+		return nil, nil, err
 	}
+	down, up = factors(s.Left, s.Right, func(k int) (float64, float64) {
+		root := math.Sqrt(s.S[k] / scale)
+		return root, root
+	})
 	return down, up, nil
 }
 
-// thinQR is the first r columns of Q and the first r rows of R of x = QR; the diagonal of
-// R is positive.
-func thinQR(x *mat.Dense, r int) (q, t *mat.Dense) {
-	rows, cols := x.Dims()
-	// Columns from r on do not change the first r of Q; R's rows are Qᵀ·x.
-	first := mat.DenseCopyOf(x.Slice(0, rows, 0, min(cols, r)))
-	q = orthonormal(first)
-	t = &mat.Dense{}
-	t.Mul(q.T(), x)
-	return q, t
-}
-
-// orthonormal is the thin Q of a tall matrix, by Gram and Schmidt's method done twice,
-// which is as exact as reflections (Giraud et al. 2005); gonum's QR makes the square one.
-func orthonormal(x *mat.Dense) *mat.Dense {
-	rows, cols := x.Dims()
-	t := mat.DenseCopyOf(x.T()) // columns lie in rows
-	for k := range cols {
-		c := t.RawRowView(k)
-		before := floats64.Norm(c, 2)
-		for range 2 {
-			for j := range k {
-				q := t.RawRowView(j)
-				floats64.AddScaled(c, -floats64.Dot(q, c), q)
-			}
+// factors are A [r, in] and B [out, r] with the rows of right and of left, each times a
+// factor of its own.
+func factors(left, right svd.Matrix, by func(k int) (left, right float64)) (down, up []float32) {
+	r, out, in := left.Rows, left.Cols, right.Cols
+	down, up = make([]float32, r*in), make([]float32, out*r)
+	for k := range r {
+		l, t := by(k)
+		for i, v := range left.Row(k) {
+			up[i*r+k] = float32(v * l)
 		}
-		if n := floats64.Norm(c, 2); n > 1e-14*before {
-			floats64.Scale(1/n, c)
-		} else {
-			clear(c) // the column is a sum of those before it
+		for j, v := range right.Row(k) {
+			down[k*in+j] = float32(v * t)
 		}
 	}
-	q := mat.NewDense(rows, cols, nil)
-	q.Copy(t.T())
-	return q
-}
-
-// topSVD are the r largest singular values of x and their vectors, [rows, r] and
-// [cols, r]: exact, or with iterations > 0 by subspace iteration (Halko et al. 2011).
-func topSVD(x *mat.Dense, r, iterations int) (u *mat.Dense, s []float64, v *mat.Dense, err error) {
-	rows, cols := x.Dims()
-	if iterations > 0 && r+8 < min(rows, cols) {
-		k := r + 8
-		rng := rand.New(rand.NewPCG(1, 2))
-		omega := mat.NewDense(cols, k, nil)
-		for i := range cols {
-			for j := range k {
-				omega.Set(i, j, rng.NormFloat64())
-			}
-		}
-		var y, z mat.Dense
-		y.Mul(x, omega)
-		q := orthonormal(&y)
-		for range iterations {
-			z.Mul(x.T(), q)
-			p := orthonormal(&z)
-			y.Mul(x, p)
-			q = orthonormal(&y)
-		}
-		var b mat.Dense // [k, cols]
-		b.Mul(q.T(), x)
-		ub, s, v, err := topSVD(&b, r, 0)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		u = &mat.Dense{}
-		u.Mul(q, ub)
-		return u, s, v, nil
-	}
-	var svd mat.SVD
-	if !svd.Factorize(x, mat.SVDThin) {
-		return nil, nil, nil, fmt.Errorf("the singular values did not converge; are there NaN among the weights?")
-	}
-	var fu, fv mat.Dense
-	svd.UTo(&fu)
-	svd.VTo(&fv)
-	u = mat.DenseCopyOf(fu.Slice(0, rows, 0, r))
-	v = mat.DenseCopyOf(fv.Slice(0, cols, 0, r))
-	return u, svd.Values(nil)[:r], v, nil
+	return down, up
 }
 
 // settle ends loading: an adapter that PEFT would put on changed weights becomes one of

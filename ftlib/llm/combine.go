@@ -9,7 +9,8 @@ import (
 	"strings"
 
 	"github.com/gomlx/gomlx/core/tensors"
-	"gonum.org/v1/gonum/mat"
+
+	"ftlab/ftlib/svd"
 )
 
 // Combine says how several adapters become one, with the names of PEFT's
@@ -198,26 +199,21 @@ func (o *Combine) module(m *Model, adapters []*Adapter, module string, r int, rn
 }
 
 // lowRank is the best approximation of a matrix by B·A of rank r: A orthonormal rows, B
-// with the singular values.
+// with the singular values. Values that there are none of are zeros.
 func lowRank(w []float32, out, in, r int) (down, up []float32, err error) {
-	x := mat.NewDense(out, in, nil)
-	for i, v := range w {
-		x.RawMatrix().Data[i] = float64(v)
-	}
-	k := min(r, out, in)
-	u, s, v, err := topSVD(x, k, 0)
+	s, err := svd.Thin(svd.Of(w, out, in))
 	if err != nil {
 		return nil, nil, err
 	}
-	down, up = make([]float32, r*in), make([]float32, out*r)
-	for c := range k {
-		for i := range out {
-			up[i*r+c] = float32(u.At(i, c) * s[c])
+	left, right := svd.Zeros(r, out), svd.Zeros(r, in)
+	copy(left.Data, s.Left.Data)
+	copy(right.Data, s.Right.Data)
+	down, up = factors(left, right, func(k int) (float64, float64) {
+		if k >= len(s.S) {
+			return 0, 0
 		}
-		for j := range in {
-			down[c*in+j] = float32(v.At(j, c))
-		}
-	}
+		return s.S[k], 1
+	})
 	return down, up, nil
 }
 

@@ -25,7 +25,8 @@ var mayImport = map[string]string{
 	"ftlib/chat/jinja":  "",
 	"ftlib/corpus":      "ftlib ftlib/chat ftlib/token",
 	"ftlib/backend":     "kernel/session",
-	"ftlib/llm":         "ftlib ftlib/backend ftlib/corpus ftlib/quant ftlib/safetensors ftlib/token",
+	"ftlib/svd":         "",
+	"ftlib/llm":         "ftlib ftlib/backend ftlib/corpus ftlib/quant ftlib/safetensors ftlib/svd ftlib/token",
 	"ftlib/optim":       "ftlib ftlib/backend",
 	"ftlib/lab":         "ftlib/backend ftlib/llm kernel/session",
 	"ftlib/ckpt":        "ftlib ftlib/safetensors",
@@ -72,7 +73,7 @@ var mayImport = map[string]string{
 // noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
 // tested without a backend.
 var noGoMLX = []string{
-	"ftlib", "ftlib/safetensors", "ftlib/quant", "ftlib/gguf", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/health", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
+	"ftlib", "ftlib/safetensors", "ftlib/quant", "ftlib/svd", "ftlib/gguf", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/health", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
 	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "kernel/widget", "kernel/internal/link", "internal/browser", "internal/world",
 }
 
