@@ -1,13 +1,21 @@
 """Executes notebooks without a browser and saves them with their outputs.
 
-    run_notebook.py [--out FOLDER] NOTEBOOK.ipynb ...
+    run_notebook.py [--out FOLDER] [--still] [--solve] NOTEBOOK.ipynb ...
 
 Saves in place, or into FOLDER. A notebook whose cell fails is saved as far as it got;
 the failing cell and its error are printed and the exit code is 1.
+
+--still keeps what can be committed: charts as pictures, no widgets, no times.
+--solve puts the solution that an exercise has in its metadata in its place, and fails
+where the exercise does not say that it is solved.
+FTLAB_PROFILE (classroom or full) is what the notebook sees, and is kept with the hash of
+its cells in its metadata: package internal/course compares it.
 """
 
 import argparse
+import hashlib
 import html
+import os
 import pathlib
 import re
 import sys
@@ -51,9 +59,67 @@ def explain(cell, number, error):
     return "\n".join(lines)
 
 
-def execute(path, out):
+def still(output):
+    """What is kept of an output: no widgets, charts as pictures, no times."""
+    if output.output_type == "stream":
+        return [output]
+    data = output.get("data")
+    if not data:
+        return [output]
+    data.pop("application/vnd.jupyter.widget-view+json", None)
+    page = data.get("text/html")
+    if page is not None:
+        page = re.sub(r"<style>.*?</style>|<script>.*?</script>", "", page, flags=re.S) if "ftlab-chart" in page else page
+        if "image/svg+xml" in data:  # the picture of the page's chart
+            page = re.sub(r'<div id="[^"]*" class="ftlab-chart".*?</div>', "", page, flags=re.S)
+        data["text/html"] = page = timeless(page)
+        if not page.strip():
+            del data["text/html"]
+    if "text/plain" in data:
+        data["text/plain"] = timeless(data["text/plain"])
+    if not data:
+        return []
+    if "text/html" in data and "image/svg+xml" in data:  # a line, and its chart below it
+        picture = nbformat.v4.new_output("display_data", {"image/svg+xml": data.pop("image/svg+xml")})
+        return [output, picture]
+    return [output]
+
+
+def timeless(text):
+    """The line of a run that has ended, without how long it took."""
+    text = re.sub(r"((?:done|stopped): \d+ steps) in [\d.]+ (?:s|min|h)\b", r"\1", text)
+    return re.sub(r" · [\d,]+ tokens/s", "", text)
+
+
+def fingerprint(notebook):
+    """The hash of the cells that are executed, as internal/course computes it."""
+    digest = hashlib.sha256()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            digest.update(cell.source.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def solve(cell):
+    """The source of an exercise with its solution in place of its first lines."""
+    solution = cell.metadata.get("ftlab", {}).get("solution")
+    if not solution:
+        return False
+    lines = cell.source.split("\n")
+    end = lines.index("")
+    first = ["%%"] if lines[0] == "%%" else []
+    cell.source = "\n".join(first + [solution] + lines[end:])
+    return True
+
+
+def solved(cell):
+    return any("✓" in (o.get("data", {}).get("text/plain") or "") for o in cell.outputs)
+
+
+def execute(path, out, keep_still, with_solutions):
     """Executes one notebook; returns an explanation when a cell fails."""
     notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["ftlab"] = {"executed": fingerprint(notebook), "profile": os.environ.get("FTLAB_PROFILE") or "classroom"}
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -78,8 +144,12 @@ def execute(path, out):
                 current = cell
                 start = time.monotonic()
                 print(f"  [{count}] {title(cell)}", end="", flush=True)
+                exercise = with_solutions and solve(cell)
                 client.execute_cell(cell, index, execution_count=count)
                 print(f"  ({time.monotonic() - start:.1f} s)", flush=True)
+                if exercise and not solved(cell):
+                    failure = explain(cell, count, "the solution of the exercise does not solve it")
+                    break
     except CellExecutionError as err:
         failure = explain(current, count, f"{err.ename}: {err.evalue}")
     except CellTimeoutError:
@@ -91,6 +161,11 @@ def execute(path, out):
             failure = f"the kernel did not start ({err}); its messages are above"
     if failure:
         print(flush=True)
+        notebook.metadata.pop("ftlab")
+    if keep_still:
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs = [kept for o in cell.outputs for kept in still(o)]
     temporary = out.with_suffix(".ipynb.tmp")
     nbformat.write(notebook, temporary)
     temporary.replace(out)
@@ -100,6 +175,8 @@ def execute(path, out):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--still", action="store_true")
+    parser.add_argument("--solve", action="store_true")
     parser.add_argument("notebooks", type=pathlib.Path, nargs="+")
     args = parser.parse_args()
     failed = 0
@@ -108,7 +185,7 @@ def main():
         out = args.out / path.name if args.out else path
         print(path.name, flush=True)
         start = time.monotonic()
-        failure = execute(path, out)
+        failure = execute(path, out, args.still, args.solve)
         if failure:
             failed += 1
             print(f"{path.name}: {failure}", file=sys.stderr, flush=True)

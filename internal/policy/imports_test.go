@@ -64,6 +64,8 @@ var mayImport = map[string]string{
 	"internal/testkit/port":       "",
 	"internal/browser":            "internal/testkit/port",
 	"internal/acceptance":         "internal/testkit internal/testkit/port kernel/jupyter",
+	"internal/course":             "",
+	"internal/course/cmd/make":    "*",
 	"internal/world":              "",
 	"internal/world/cmd/make":     "*",
 	"internal/world/cmd/pretrain": "*",
