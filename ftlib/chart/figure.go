@@ -16,10 +16,11 @@ type Figure struct {
 type Axis struct {
 	Name  string
 	Unit  Unit
-	Whole bool    // only whole numbers make sense (steps)
-	Zero  bool    // the axis begins at zero (and ends at 1 for Share)
-	Log   bool    // logarithmic; only for positive values
-	To    float64 // the x axis reaches at least this far; zero: as far as the data
+	Whole bool     // only whole numbers make sense (steps)
+	Zero  bool     // the axis begins at zero (and ends at 1 for Share)
+	Log   bool     // logarithmic; only for positive values
+	To    float64  // the x axis reaches at least this far; zero: as far as the data
+	Names []string // of an x axis: what stands at 0, 1, 2, ... instead of numbers
 }
 
 // Unit decides how values are written.
@@ -39,7 +40,8 @@ type Series struct {
 	X, Y  []float64
 	Right bool // belongs to the second axis
 	Style Style
-	Color int // number in the palette, from 0; negative: grey
+	Color int      // number in the palette, from 0; negative: grey
+	Names []string // what each point is, shown when the pointer is on it; nil: its numbers
 }
 
 // Style says how a series is drawn.
@@ -50,6 +52,8 @@ const (
 	Faint  Style = "faint"  // thin and pale: raw values behind a smoothed line
 	Marked Style = "marked" // a line with a mark on every point: rare measurements
 	Dashed Style = "dashed"
+	Points Style = "points" // marks alone
+	Tiles  Style = "tiles"  // pale rectangles that touch: a map
 )
 
 // palette is readable on white and on dark grey and can be told apart with the

@@ -39,8 +39,9 @@ type spec struct {
 	Option json.RawMessage   `json:"option"`
 	Height int               `json:"height"`
 	X      string            `json:"x"`
-	Units  []Unit            `json:"units"` // of the y axes
-	Help   map[string]string `json:"help"`  // series name -> sentence
+	Units  []Unit            `json:"units"`           // of the y axes
+	Help   map[string]string `json:"help"`            // series name -> sentence
+	Named  bool              `json:"named,omitempty"` // points have names of their own
 }
 
 // HTML is the figure as a snippet for a page or a notebook output. It needs no
@@ -67,7 +68,7 @@ func (f Figure) snippet(id, library string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s := spec{Option: option, Height: f.height(), X: f.X.Name, Help: map[string]string{}}
+	s := spec{Option: option, Height: f.height(), X: f.X.Name, Help: map[string]string{}, Named: f.named()}
 	for _, a := range f.axes() {
 		s.Units = append(s.Units, a.Unit)
 	}

@@ -3,6 +3,7 @@ package chart
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
@@ -59,16 +60,27 @@ func withoutNulls(data []byte) ([]byte, error) {
 func (f Figure) lineOption() map[string]any {
 	line := charts.NewLine()
 	line.SetGlobalOptions(f.globals()...)
-	line.SetGlobalOptions(charts.WithXAxisOpts(opts.XAxis{
+	x := opts.XAxis{
 		Type: "value", Name: f.X.Name, NameLocation: "middle", NameGap: 28,
 		Min: "dataMin", Max: f.last(), MinInterval: whole(f.X),
 		SplitLine: &opts.SplitLine{Show: opts.Bool(false)},
 		AxisLabel: &opts.AxisLabel{HideOverlap: opts.Bool(true)},
-	}))
+	}
+	switch {
+	case f.X.Names != nil:
+		x.Type, x.Min, x.Max, x.MinInterval = "category", nil, nil, 0
+		x.SplitLine.Show = opts.Bool(true)
+	case f.X.Log:
+		x.Type, x.Scale = "log", opts.Bool(true)
+	}
+	line.SetGlobalOptions(charts.WithXAxisOpts(x))
+	if f.X.Names != nil {
+		line.SetXAxis(f.X.Names)
+	}
 	f.setAxes(&line.RectChart)
 	for _, s := range f.Series {
 		line.AddSeries(s.Name, nil, s.options()...)
-		line.MultiSeries[len(line.MultiSeries)-1].Data = pairs(s)
+		line.MultiSeries[len(line.MultiSeries)-1].Data = s.data()
 	}
 	line.Validate()
 	return line.JSON()
@@ -111,7 +123,7 @@ func (f Figure) globals() []charts.GlobalOpts {
 		top = "48"
 	}
 	trigger := "axis"
-	if len(f.Bars) > 0 {
+	if len(f.Bars) > 0 || f.named() {
 		trigger = "item"
 	}
 	bottom := "72" // names of steps, of the axis, and the legend
@@ -164,6 +176,9 @@ func (f Figure) setAxes(c *charts.RectChart) {
 		if a.Unit == Share {
 			y.Max = 1
 		}
+		if f.tiled() { // a map fills its frame
+			y.Min, y.Max = "dataMin", "dataMax"
+		}
 		if i == 0 {
 			c.SetGlobalOptions(charts.WithYAxisOpts(y))
 		} else {
@@ -182,6 +197,15 @@ func (s Series) options() []charts.SeriesOpts {
 		width, show = 1.6, true
 	case Dashed:
 		width, kind, opacity = 1.2, "dashed", 0.8
+	case Points, Tiles:
+		opacity, show = 0, true
+	}
+	size, item := any(7), float32(1)
+	if s.Names != nil && s.Style != Points {
+		show, size, item = true, 5, opacity
+	}
+	if s.Style == Tiles {
+		symbol, size, item = "rect", []int{840/tiles + 1, 260/tiles + 1}, 0.35
 	}
 	axis := 0
 	if s.Right {
@@ -189,9 +213,38 @@ func (s Series) options() []charts.SeriesOpts {
 	}
 	return []charts.SeriesOpts{
 		func(c *charts.SingleSeries) { c.Id, c.Color = s.ID, color(s.Color) },
-		charts.WithLineChartOpts(opts.LineChart{Symbol: symbol, SymbolSize: 7, ShowSymbol: opts.Bool(show), YAxisIndex: axis}),
+		charts.WithLineChartOpts(opts.LineChart{Symbol: symbol, SymbolSize: size, ShowSymbol: opts.Bool(show), YAxisIndex: axis}),
 		charts.WithLineStyleOpts(opts.LineStyle{Width: width, Type: kind, Opacity: opts.Float(opacity)}),
+		func(c *charts.SingleSeries) {
+			if item != 1 {
+				c.ItemStyle = &opts.ItemStyle{Opacity: opts.Float(item)}
+			}
+		},
 	}
+}
+
+// tiled reports whether the figure is a map.
+func (f Figure) tiled() bool {
+	return slices.ContainsFunc(f.Series, func(s Series) bool { return s.Style == Tiles })
+}
+
+// named reports whether points have names of their own.
+func (f Figure) named() bool {
+	return slices.ContainsFunc(f.Series, func(s Series) bool { return s.Names != nil })
+}
+
+// data are the points as ECharts reads them.
+func (s Series) data() any {
+	if s.Names == nil {
+		return pairs(s)
+	}
+	out := make([]map[string]any, 0, len(s.X))
+	for i := range s.X {
+		if finite(s.X[i]) && finite(s.Y[i]) {
+			out = append(out, map[string]any{"name": s.Names[i], "value": [2]float64{s.X[i], s.Y[i]}})
+		}
+	}
+	return out
 }
 
 // pairs are the points as [x, y], the short form that ECharts reads.

@@ -84,7 +84,7 @@
       extraCssText: "max-width:320px;white-space:normal" } });
     [].concat(o.xAxis, o.yAxis).forEach(function (a, i) {
       a.axisLine = { lineStyle: { color: l.ink(0.4) } };
-      a.axisLabel = Object.assign({}, a.axisLabel, { color: l.ink(0.7) });
+      a.axisLabel = Object.assign({}, a.axisLabel, { color: l.ink(0.7), lineHeight: 15 });
       a.nameTextStyle = { color: l.ink(0.6) };
       a.splitLine = Object.assign({}, a.splitLine, { lineStyle: { color: l.ink(0.12) } });
     });
@@ -93,6 +93,8 @@
     if (o.tooltip.trigger === "axis") {
       o.tooltip.axisPointer = { type: "line", lineStyle: { color: l.ink(0.35) } };
       o.tooltip.formatter = function (p) { return tip(c, (Array.isArray(p) ? p[0] : p).axisValue); };
+    } else if (c.spec.named) {
+      o.tooltip.formatter = function (p) { return "<b>" + escape(p.name || p.seriesName) + "</b>"; };
     } else {
       o.tooltip.formatter = function (p) { return escape(p.name) + "<br>" + escape(p.seriesName) + " <b>" + write(p.value, c.spec.units[0]) + "</b>"; };
       o.series.forEach(function (s) { s.label = Object.assign({}, s.label, { color: l.ink(0.87), formatter: function (p) { return write(p.value, c.spec.units[0]); } }); });

@@ -60,6 +60,22 @@ func newLogScale(low, high float64) scale {
 	return s
 }
 
+// newTightLogScale covers low to high, both positive, and no more, with ticks at 1, 2 and 5.
+func newTightLogScale(low, high float64) scale {
+	if low == high {
+		low, high = low/2, high*2
+	}
+	s := scale{low: math.Log10(low), high: math.Log10(high), log: true}
+	for k := math.Floor(s.low); k <= s.high; k++ {
+		for _, m := range []float64{1, 2, 5} {
+			if v := m * math.Pow(10, k); v >= low*(1-1e-9) && v <= high*(1+1e-9) {
+				s.ticks = append(s.ticks, round(v))
+			}
+		}
+	}
+	return s
+}
+
 // niceStep is the next of 1, 2, 2.5, 5 times a power of ten.
 func niceStep(raw float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(raw)))

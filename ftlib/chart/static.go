@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	draw "github.com/go-analyze/charts"
@@ -63,7 +64,20 @@ func (f Figure) static(format string, ground, ink draw.Color) ([]byte, error) {
 func (f Figure) staticLines(p *canvas) {
 	x := span(f.Series, func(s Series) []float64 { return s.X })
 	xs := newScale(x[0], max(x[1], f.X.To), 10, false, f.X.Whole)
+	if f.X.Log && x[0] > 0 {
+		xs = newTightLogScale(x[0], x[1])
+	}
 	xs.from, xs.to = p.left, p.right
+	if f.X.Names != nil {
+		xs.from, xs.to, xs.ticks = p.left+60, p.right-60, nil
+		for i, name := range f.X.Names {
+			at := xs.at(float64(i))
+			p.line([]draw.Point{{X: px(at), Y: px(p.bottom)}, {X: px(at), Y: px(p.top)}}, p.ink, 1)
+			for j, row := range strings.Split(name, "\n") {
+				p.text(row, at, p.bottom+20+14*float64(j), 9, middle)
+			}
+		}
+	}
 	ys := f.yScales(p)
 	for _, v := range xs.ticks {
 		p.line([]draw.Point{{X: px(xs.at(v)), Y: px(p.bottom)}, {X: px(xs.at(v)), Y: px(p.bottom + 5)}}, p.ink, 1)
@@ -91,6 +105,14 @@ func (f Figure) staticLine(p *canvas, s Series, xs, ys scale) {
 	}
 	c := draw.ColorFromHex(color(s.Color))
 	switch s.Style {
+	case Points:
+		p.Dots(points, c, c, 1, 3.5)
+	case Tiles:
+		w, h := (p.right-p.left)/float64(tiles-1)/2, (p.bottom-p.top)/float64(tiles-1)/2
+		for _, at := range points {
+			x, y := float64(at.X), float64(at.Y)
+			p.FilledRect(px(max(x-w, p.left)), px(max(y-h, p.top)), px(min(x+w, p.right)), px(min(y+h, p.bottom)), c.WithAlpha(90), c.WithAlpha(0), 0)
+		}
 	case Faint:
 		p.line(points, c.WithAlpha(90), 1)
 	case Dashed:
@@ -138,8 +160,11 @@ func (f Figure) yScales(p *canvas) []scale {
 		if a.Unit == Share {
 			r[1] = 1
 		}
-		s := newScale(r[0], r[1], 5, true, a.Whole)
-		if a.Log && r[0] > 0 {
+		s := newScale(r[0], r[1], 5, !f.tiled(), a.Whole)
+		switch {
+		case a.Log && r[0] > 0 && f.tiled():
+			s = newTightLogScale(r[0], r[1])
+		case a.Log && r[0] > 0:
 			s = newLogScale(r[0], r[1])
 		}
 		s.from, s.to = p.bottom, p.top
@@ -162,25 +187,33 @@ func (f Figure) yScales(p *canvas) []scale {
 	return out
 }
 
-// legend names the series below the chart.
+// legend names the series below the chart, those of one name once.
 func (f Figure) legend(p *canvas) {
-	if len(f.Series) < 2 {
+	var series []Series
+	for _, s := range f.Series {
+		if !slices.ContainsFunc(series, func(o Series) bool { return o.Name == s.Name }) {
+			series = append(series, s)
+		}
+	}
+	if len(series) < 2 {
 		return
 	}
 	total := 0.0
-	widths := make([]float64, len(f.Series))
-	for i, s := range f.Series {
+	widths := make([]float64, len(series))
+	for i, s := range series {
 		widths[i] = p.width(s.Name, 10) + 46
 		total += widths[i]
 	}
 	x, y := max((staticWidth-total)/2, 10), float64(staticHeight-12)
-	for i, s := range f.Series {
+	for i, s := range series {
 		c := draw.ColorFromHex(color(s.Color))
-		if s.Style == Faint {
+		if s.Style == Faint || s.Style == Tiles {
 			c = c.WithAlpha(120)
 		}
-		p.FilledRect(px(x), px(y-6), px(x+22), px(y-3), c, c, 0)
-		if s.Style == Marked {
+		if s.Style != Points {
+			p.FilledRect(px(x), px(y-6), px(x+22), px(y-3), c, c, 0)
+		}
+		if s.Style == Marked || s.Style == Points {
 			p.Dots([]draw.Point{{X: px(x + 11), Y: px(y - 4)}}, c, c, 1, 3)
 		}
 		p.text(s.Name, x+28, y, 10, start)

@@ -15,6 +15,9 @@ func (f Figure) Describe() string {
 		b.WriteString(": " + f.Subtitle)
 	}
 	b.WriteString(".")
+	if f.named() {
+		return b.String() + " " + f.bestNames() + "."
+	}
 	for _, s := range f.Series {
 		if len(s.Y) == 0 || s.Style == Faint {
 			continue
@@ -43,6 +46,10 @@ func (f Figure) Text() string {
 		b.WriteString(" · " + f.Subtitle)
 	}
 	b.WriteString("\n")
+	if f.named() {
+		b.WriteString("  " + f.bestNames() + "\n")
+		return b.String()
+	}
 	width := 0
 	for _, s := range f.Series {
 		width = max(width, utf8.RuneCountInString(s.Name))
@@ -71,6 +78,16 @@ func (f Figure) Text() string {
 		}
 	}
 	return b.String()
+}
+
+// bestNames are the names of the points of the series "best", of which there is one.
+func (f Figure) bestNames() string {
+	for _, s := range f.Series {
+		if s.Name == "best" && len(s.Names) > 0 {
+			return "best: " + s.Names[0]
+		}
+	}
+	return fmt.Sprintf("%d points", len(f.Series))
 }
 
 func highest(series []Series) float64 {
