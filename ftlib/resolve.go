@@ -46,11 +46,15 @@ func (r Run) resolve(now time.Time) Run {
 		zero(&o.Schedule, "constant") // every round begins anew
 	}
 	zero(&o.Schedule, "linear")
+	zero(&o.Optim, o.ResolvedName())
 	if o.Beta1 == nil {
 		o.Beta1 = ptr(0.9)
 	}
 	if o.Beta2 == nil {
 		o.Beta2 = ptr(0.999)
+		if o.Rule() == "lion" {
+			o.Beta2 = ptr(0.99)
+		}
 	}
 	zero(&o.Epsilon, 1e-8)
 	zero(&o.MaxGradNorm, 1)

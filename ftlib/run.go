@@ -77,15 +77,17 @@ type LoRA struct {
 
 // Optim holds the optimizer and its schedule. Defaults are torch's AdamW.
 type Optim struct {
+	Optim        string   `json:"optim,omitempty" yaml:"optim,omitempty"`                         // by transformers' name: "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "lion", "lion_8bit", "paged_lion_8bit", "paged_lion_32bit", "sgd", "adafactor"; zero: adamw_torch
 	LearningRate float64  `json:"learning_rate,omitempty" yaml:"learning_rate,omitempty"`         // zero: 2e-4 with LoRA or an adapter, 2e-5 without
 	Schedule     string   `json:"lr_scheduler_type,omitempty" yaml:"lr_scheduler_type,omitempty"` // "linear", "cosine", "constant"; zero: linear
 	WarmupSteps  int      `json:"warmup_steps,omitempty" yaml:"warmup_steps,omitempty"`           // zero: WarmupRatio decides
 	WarmupRatio  float64  `json:"warmup_ratio,omitempty" yaml:"warmup_ratio,omitempty"`           // of all steps; zero: none
 	WeightDecay  float64  `json:"weight_decay,omitempty" yaml:"weight_decay,omitempty"`           // on matrices and DoRA's magnitudes, never on norms and biases; zero: none
 	Beta1        *float64 `json:"adam_beta1,omitempty" yaml:"adam_beta1,omitempty"`               // nil: 0.9
-	Beta2        *float64 `json:"adam_beta2,omitempty" yaml:"adam_beta2,omitempty"`               // nil: 0.999
+	Beta2        *float64 `json:"adam_beta2,omitempty" yaml:"adam_beta2,omitempty"`               // nil: 0.999, for lion 0.99
 	Epsilon      float64  `json:"adam_epsilon,omitempty" yaml:"adam_epsilon,omitempty"`           // zero: 1e-8
 	LoRAPlus     float64  `json:"loraplus_lr_ratio,omitempty" yaml:"loraplus_lr_ratio,omitempty"` // LoRA+ (Hayou et al. 2024): how many times learning_rate the B matrices learn at; zero: 1
+	Momentum     float64  `json:"momentum,omitempty" yaml:"momentum,omitempty"`                   // of sgd; zero: none, and no state
 	MaxGradNorm  float64  `json:"max_grad_norm,omitempty" yaml:"max_grad_norm,omitempty"`         // zero: 1; negative: no clipping
 }
 

@@ -21,7 +21,7 @@ func TestUnknownKeysNameTheLineAndTheNearestKey(t *testing.T) {
 		{"batch:\n  max_steps: many\n", `run.yaml line 2: batch.max_steps: "many" is not a whole number`},
 		{"batch:\n  max_steps: 1.5\n", `"1.5" is not a whole number`},
 		{"optim:\n  learning_rate: [1]\n", `run.yaml line 2: optim.learning_rate: a list where a number is expected`},
-		{"optim: fast\n", `run.yaml line 1: optim: "fast" where keys are expected: learning_rate, `},
+		{"optim: fast\n", `run.yaml line 1: optim: "fast" where keys are expected: optim, learning_rate, `},
 		{"name: a\nname: b\n", `name: given before on line 1`},
 		{"", "empty; a run needs at least model.path and data.train"},
 		{"a: [\n", "run.yaml: line "},

@@ -79,6 +79,11 @@ func (r Run) Validate() error {
 	r.Method.validate(&c)
 
 	o := r.Optim
+	c.oneOf("optim.optim", o.Optim, optimizerNames()...)
+	c.below("optim.momentum", o.Momentum)
+	if o.Momentum > 0 && o.Rule() != "sgd" {
+		c.errorf("optim.momentum", "belongs to optim.optim: sgd; %s has adam_beta1", o.ResolvedName())
+	}
 	c.within("optim.learning_rate", o.LearningRate, 0, math.MaxFloat64)
 	c.oneOf("optim.lr_scheduler_type", o.Schedule, "linear", "cosine", "constant")
 	c.atLeast("optim.warmup_steps", o.WarmupSteps, 0)

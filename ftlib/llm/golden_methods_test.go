@@ -108,7 +108,7 @@ func TestGoldenRewardModel(t *testing.T) {
 }
 
 // optimize takes one step and returns the norm before clipping.
-func optimize(t *testing.T, e *Engine, opt *optim.AdamW, h optim.Hyper) float64 {
+func optimize(t *testing.T, e *Engine, opt *optim.Optimizer, h optim.Hyper) float64 {
 	t.Helper()
 	squares, err := e.GradSquares()
 	if err != nil {
@@ -124,7 +124,7 @@ func optimize(t *testing.T, e *Engine, opt *optim.AdamW, h optim.Hyper) float64 
 	return norm
 }
 
-func newAdamW(t *testing.T, m *Model) *optim.AdamW {
+func newAdamW(t *testing.T, m *Model) *optim.Optimizer {
 	t.Helper()
 	opt, err := optim.NewAdamW(m.Backend)
 	if err != nil {

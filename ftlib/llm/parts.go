@@ -15,21 +15,19 @@ import (
 	"ftlab/ftlib/safetensors"
 )
 
-// Moments are what an optimizer left behind with the weights that it trained: first and
-// second moments by weight name, of the weights' shapes in float32, after Step steps.
+// Moments are what an optimizer left behind with the weights that it trained, by slot and
+// weight as in "m/lm_head.weight", after Step steps.
 type Moments struct {
-	Step int
-	M, V map[string]*tensors.Tensor
+	Step  int
+	State map[string]*tensors.Tensor
 
 	adapter *Adapter // that was on; nil: weights of the model itself
 }
 
 func (s *Moments) tensors() (all []*tensors.Tensor) {
 	if s != nil {
-		for _, of := range []map[string]*tensors.Tensor{s.M, s.V} {
-			for _, t := range of {
-				all = append(all, t)
-			}
+		for _, t := range s.State {
+			all = append(all, t)
 		}
 	}
 	return all
@@ -48,25 +46,31 @@ func (m *Model) SetMoments(s *Moments) {
 // exactly the named weights; nil if there is none. The model then has none.
 func (m *Model) TakeMoments(names []string) (*Moments, error) {
 	s := m.moments
-	if s == nil || s.adapter != m.adapter || len(names) != len(s.M) {
+	if s == nil || s.adapter != m.adapter {
+		return nil, nil
+	}
+	of := map[string]bool{}
+	for key := range s.State {
+		_, name, _ := strings.Cut(key, "/")
+		of[name] = true
+	}
+	if len(of) != len(names) {
 		return nil, nil
 	}
 	for _, name := range names {
-		if s.M[name] == nil || s.V[name] == nil {
+		if !of[name] {
 			return nil, nil
 		}
 	}
 	m.moments = nil
-	out := &Moments{Step: s.Step, M: maps.Clone(s.M), V: maps.Clone(s.V)}
-	for _, of := range []map[string]*tensors.Tensor{out.M, out.V} {
-		for name, t := range of {
-			if !m.lent[t] {
-				continue
-			}
-			var err error // an optimizer frees what it replaces
-			if of[name], err = t.OnDeviceClone(m.Backend, 0); err != nil {
-				return nil, fmt.Errorf("llm: moments of %s: %w", name, err)
-			}
+	out := &Moments{Step: s.Step, State: maps.Clone(s.State)}
+	for key, t := range out.State {
+		if !m.lent[t] {
+			continue
+		}
+		var err error // an optimizer frees what it replaces
+		if out.State[key], err = t.OnDeviceClone(m.Backend, 0); err != nil {
+			return nil, fmt.Errorf("llm: the optimizer's state %s: %w", key, err)
 		}
 	}
 	return out, nil
@@ -87,8 +91,7 @@ func (m *Model) DType() dtypes.DType { return m.dtype }
 const (
 	PartWeights = "weights/" // base weights, by Hugging Face name
 	PartAdapter = "adapter/" // the adapter that is switched on
-	PartFirst   = "optim.m/" // first and second moments, by the name of the weight
-	PartSecond  = "optim.v/"
+	PartOptim   = "optim."   // an optimizer's state: "optim.m/", by the name of the weight
 
 	partResidual = "residual/" // of an adapter that began with a part of the weights
 	partBegan    = "began/"
@@ -149,8 +152,7 @@ func (m *Model) Parts() (description []byte, parts map[string]*tensors.Tensor, e
 	}
 	if s := m.moments; s != nil && s.adapter == m.adapter {
 		a.Step = s.Step
-		add(PartFirst, s.M)
-		add(PartSecond, s.V)
+		add(PartOptim, s.State)
 	}
 	description, err = json.Marshal(a)
 	return description, parts, err
@@ -173,14 +175,18 @@ func FromParts(b compute.Backend, description []byte, parts map[string]*tensors.
 	if m.dtype, err = dtypes.DTypeString(d.DType); err != nil {
 		return nil, fmt.Errorf("llm: the description of a model: %w", err)
 	}
-	s := &Moments{Step: d.Step, M: map[string]*tensors.Tensor{}, V: map[string]*tensors.Tensor{}}
-	to := map[string]map[string]*tensors.Tensor{PartWeights: m.params, PartFirst: s.M, PartSecond: s.V}
+	s := &Moments{Step: d.Step, State: map[string]*tensors.Tensor{}}
+	to := map[string]map[string]*tensors.Tensor{PartWeights: m.params}
 	if x := d.Adapter; x != nil {
 		m.adapter = &Adapter{Spec: x.Spec, tie: x.Tie, files: m.baseOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{},
 			residual: map[string]*tensors.Tensor{}, began: map[string]*tensors.Tensor{}}
 		to[PartAdapter], to[partResidual], to[partBegan] = m.adapter.params, m.adapter.residual, m.adapter.began
 	}
 	for name, t := range parts {
+		if key, ok := strings.CutPrefix(name, PartOptim); ok {
+			s.State[key] = t
+			continue
+		}
 		kind, rest, _ := strings.Cut(name, "/")
 		if to[kind+"/"] == nil {
 			return nil, fmt.Errorf("llm: %q is no part of a model", name)
@@ -217,7 +223,7 @@ func FromParts(b compute.Backend, description []byte, parts map[string]*tensors.
 			return nil, err
 		}
 	}
-	if len(s.M) > 0 {
+	if len(s.State) > 0 {
 		m.SetMoments(s)
 	}
 	if lent {

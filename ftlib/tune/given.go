@@ -129,9 +129,14 @@ func (s *trainer) goOn() error {
 	if err != nil || was == nil {
 		return err
 	}
-	for name, m := range was.M {
-		s.opt.SetMoments(name, m, was.V[name])
+	if s.opt.Fits(was.State, s.Engine) != nil { // of another optimizer: this one begins anew
+		s.model.SetMoments(nil)
+		for _, t := range was.State {
+			_ = t.FinalizeAll()
+		}
+		return nil
 	}
+	s.opt.SetState(was.State)
 	s.before = int64(was.Step)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"ftlab/ftlib"
 	"ftlab/ftlib/backend"
 	"ftlab/ftlib/corpus"
 	"ftlab/ftlib/llm"
@@ -212,7 +213,7 @@ func goldenPPOUpdate(t *testing.T, name string) {
 			t.Fatal(err)
 		}
 		t.Cleanup(e.Close)
-		if models[role], err = newTrainer(e, 1); err != nil {
+		if models[role], err = newTrainer(e, 1, ftlib.Optim{}); err != nil {
 			t.Fatal(err)
 		}
 	}

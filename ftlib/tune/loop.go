@@ -235,7 +235,7 @@ func (l *Loop) hyper(step int, lr float64) Hyper {
 	o := l.optim()
 	return Hyper{
 		LR: lr, WeightDecay: o.WeightDecay, Beta1: *o.Beta1, Beta2: *o.Beta2, Epsilon: o.Epsilon,
-		MaxGradNorm: max(0, o.MaxGradNorm), Step: step, Seed: l.Run.Seed,
+		Momentum: o.Momentum, MaxGradNorm: max(0, o.MaxGradNorm), Step: step, Seed: l.Run.Seed,
 	}
 }
 

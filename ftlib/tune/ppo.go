@@ -80,7 +80,7 @@ func (m *ppoMethod) open(o *online) error {
 	if err != nil {
 		return err
 	}
-	m.value, err = newTrainer(e, o.run.Seed+1)
+	m.value, err = newTrainer(e, o.run.Seed+1, o.run.Optim)
 	o.close = append(o.close, func() { m.value.Close() })
 	return err
 }

@@ -19,9 +19,9 @@ type SFT struct {
 	warm bool // the first batch has compiled everything
 }
 
-// NewSFT puts an engine behind the loop. The model stays the caller's.
+// NewSFT puts an engine behind the loop, with AdamW. The model stays the caller's.
 func NewSFT(e *llm.Engine, loss llm.TokenLoss, seed int64) (*SFT, error) {
-	t, err := newTrainer(e, seed)
+	t, err := newTrainer(e, seed, ftlib.Optim{})
 	return &SFT{trainer: t, Loss: loss}, err
 }
 
@@ -47,7 +47,11 @@ func sums(t llm.Totals) Sums {
 func (s *SFT) prepare(b *corpus.Batch) error {
 	jobs := []func() error{func() error { return s.Engine.Prepare(b, s.Loss, true) }}
 	for _, names := range s.groups {
-		jobs = append(jobs, func() error { return s.opt.Prepare(s.Engine, names, decays) })
+		more, err := s.opt.Programs(s.Engine, names, decays)
+		if err != nil {
+			return err
+		}
+		jobs = append(jobs, more...)
 	}
 	s.warm = true
 	return llm.Parallel(jobs...)

@@ -63,6 +63,7 @@ func (s *Sums) Add(o Sums) {
 // step; changing them compiles nothing.
 type Hyper struct {
 	LR, WeightDecay, Beta1, Beta2, Epsilon float64
+	Momentum                               float64 // of SGD
 	MaxGradNorm                            float64 // <= 0: no clipping
 	Step                                   int     // from 1: the step being taken
 	Seed                                   int64

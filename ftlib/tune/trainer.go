@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
@@ -24,7 +25,7 @@ type trainer struct {
 
 	model   *llm.Model
 	base    string // what the adapter belongs to
-	opt     *optim.AdamW
+	opt     *optim.Optimizer
 	groups  [][]string
 	step    int64   // optimizer steps taken
 	before  int64   // steps behind the moments that the model came with
@@ -35,8 +36,8 @@ type trainer struct {
 	fullOut safetensors.DType
 }
 
-func newTrainer(e *llm.Engine, seed int64) (trainer, error) {
-	opt, err := optim.NewAdamW(e.Model().Backend)
+func newTrainer(e *llm.Engine, seed int64, spec ftlib.Optim) (trainer, error) {
+	opt, err := optim.New(e.Model().Backend, spec)
 	return trainer{Engine: e, Seed: seed, model: e.Model(), base: e.Model().Path, opt: opt,
 		groups: e.Groups(), fullOut: safetensors.F32}, err
 }
@@ -104,7 +105,7 @@ func trainerOf(run ftlib.Run, m *llm.Model, dtype dtypes.DType, n needs, adapted
 	if err != nil {
 		return t, err
 	}
-	if t, err = newTrainer(e, run.Seed); err == nil {
+	if t, err = newTrainer(e, run.Seed, run.Optim); err == nil {
 		t.loraPlus(run.Optim.LoRAPlus)
 	}
 	return t, err
@@ -173,7 +174,7 @@ func tooBig(bytes int64) bool {
 // decays says which weights take weight decay: not norms and biases.
 func decays(name string) bool { return !llm.NoDecay(name) }
 
-// Apply implements [Stepper] with AdamW. Norms and biases take no weight decay.
+// Apply implements [Stepper]. Norms and biases take no weight decay.
 func (s *trainer) Apply(h Hyper) (float64, error) {
 	squares, err := s.Engine.GradSquares()
 	if err != nil {
@@ -190,7 +191,7 @@ func (s *trainer) update(h Hyper, norm float64) error {
 		s.Engine.ClearGrads()
 		return nil
 	}
-	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, MaxGradNorm: h.MaxGradNorm, Step: int(s.before) + h.Step}
+	o := optim.Hyper{LR: h.LR, WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Epsilon, Momentum: h.Momentum, MaxGradNorm: h.MaxGradNorm, Step: int(s.before) + h.Step}
 	for _, names := range s.groups {
 		o := o
 		if s.plus > 0 && isUp(names[0]) {
@@ -205,23 +206,17 @@ func (s *trainer) update(h Hyper, norm float64) error {
 	return nil
 }
 
-const (
-	firstMoment  = "optim.m/"
-	secondMoment = "optim.v/"
-)
+// optimPrefix begins the names of an optimizer's state in a checkpoint: "optim.m/WEIGHT".
+const optimPrefix = "optim."
 
-// State implements [Stepper].
+// State implements [Stepper]. State in 8 bits is stored so.
 func (s *trainer) State() (State, error) {
 	st := State{Counters: map[string]int64{"optim.step": s.step}}
 	if s.before > 0 {
 		st.Counters["optim.before"] = s.before
 	}
 	add := func(name string, t *tensors.Tensor) error {
-		values, err := tensors.CopyFlatData[float32](t)
-		if err != nil {
-			return fmt.Errorf("tune: state of %s: %w", name, err)
-		}
-		x, err := safetensors.FromFloat32s(name, safetensors.F32, t.Shape().Dimensions, values)
+		x, err := onHost(name, t)
 		st.Tensors = append(st.Tensors, x)
 		return err
 	}
@@ -230,54 +225,70 @@ func (s *trainer) State() (State, error) {
 			return st, err
 		}
 	}
-	m, v := s.opt.Moments()
-	for _, name := range s.opt.Names() {
-		if err := add(firstMoment+name, m[name]); err != nil {
-			return st, err
-		}
-		if err := add(secondMoment+name, v[name]); err != nil {
+	for key, t := range s.opt.State() {
+		if err := add(optimPrefix+key, t); err != nil {
 			return st, err
 		}
 	}
 	return st, nil
 }
 
+// onHost copies a tensor of a state.
+func onHost(name string, t *tensors.Tensor) (x safetensors.Tensor, err error) {
+	if t.DType() == dtypes.Uint8 {
+		codes, err := tensors.CopyFlatData[uint8](t)
+		if err != nil {
+			return x, fmt.Errorf("tune: state of %s: %w", name, err)
+		}
+		return safetensors.Tensor{Name: name, DType: safetensors.U8, Shape: t.Shape().Dimensions, Data: codes}, nil
+	}
+	values, err := tensors.CopyFlatData[float32](t)
+	if err != nil {
+		return x, fmt.Errorf("tune: state of %s: %w", name, err)
+	}
+	return safetensors.FromFloat32s(name, safetensors.F32, t.Shape().Dimensions, values)
+}
+
+// fromHost is the reverse of onHost.
+func fromHost(x safetensors.Tensor) (*tensors.Tensor, error) {
+	if x.DType == safetensors.U8 {
+		return tensors.FromFlatDataAndDimensions(slices.Clone(x.Data), x.Shape...), nil
+	}
+	values, err := x.Float32s()
+	if err != nil {
+		return nil, err
+	}
+	return tensors.FromFlatDataAndDimensions(values, x.Shape...), nil
+}
+
 // Restore implements [Stepper].
 func (s *trainer) Restore(st State) error {
-	first := map[string]*tensors.Tensor{}
-	second := map[string]*tensors.Tensor{}
+	state := optim.State{}
 	left := map[string]bool{}
 	for _, name := range s.Engine.Trainable() {
 		left[name] = true
 	}
 	for _, x := range st.Tensors {
-		values, err := x.Float32s()
+		t, err := fromHost(x)
 		if err != nil {
 			return err
 		}
-		t := tensors.FromFlatDataAndDimensions(values, x.Shape...)
-		switch {
-		case strings.HasPrefix(x.Name, firstMoment):
-			first[strings.TrimPrefix(x.Name, firstMoment)] = t
-		case strings.HasPrefix(x.Name, secondMoment):
-			second[strings.TrimPrefix(x.Name, secondMoment)] = t
-		default:
-			if err := s.Engine.SetValue(x.Name, t); err != nil {
-				return err
-			}
-			delete(left, x.Name)
+		if key, ok := strings.CutPrefix(x.Name, optimPrefix); ok {
+			state[key] = t
+			continue
 		}
+		if err := s.Engine.SetValue(x.Name, t); err != nil {
+			return err
+		}
+		delete(left, x.Name)
 	}
 	for name := range left {
 		return fmt.Errorf("tune: the checkpoint has no %s; it belongs to another choice of trained weights", name)
 	}
-	s.opt.Close()
-	for name, m := range first {
-		if second[name] == nil {
-			return fmt.Errorf("tune: the checkpoint has half of the optimizer's state of %s", name)
-		}
-		s.opt.SetMoments(name, m, second[name])
+	if err := s.opt.Fits(state, s.Engine); err != nil {
+		return fmt.Errorf("tune: the checkpoint does not fit optim.optim: %w", err)
 	}
+	s.opt.SetState(state)
 	s.Engine.ClearGrads()
 	s.step, s.before, s.micro = st.Counters["optim.step"], st.Counters["optim.before"], 0
 	return nil
@@ -307,8 +318,8 @@ func (s *trainer) Close() error {
 	if s.owned {
 		s.opt.Close()
 		s.model.Close()
-	} else if first, second := s.opt.Take(); len(first) > 0 {
-		s.model.SetMoments(&llm.Moments{Step: int(s.before + s.step), M: first, V: second})
+	} else if state := s.opt.Take(); len(state) > 0 {
+		s.model.SetMoments(&llm.Moments{Step: int(s.before + s.step), State: state})
 	}
 	return nil
 }
