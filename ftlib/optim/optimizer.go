@@ -107,7 +107,7 @@ func ruleOf(spec ftlib.Optim, name string, dims []int) *rule {
 func StateBytes(spec ftlib.Optim, name string, dims []int) int64 {
 	sum := int64(0)
 	for _, s := range ruleOf(spec, name, dims).slots {
-		sum += int64(s.of(dims).Memory())
+		sum += int64(s.of(dims).ByteSize())
 	}
 	return sum
 }

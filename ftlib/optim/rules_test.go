@@ -227,7 +227,7 @@ func TestRules(t *testing.T) {
 			}
 			have := int64(0)
 			for _, s := range o.State() {
-				have += int64(s.Memory())
+				have += int64(s.ByteSize())
 			}
 			if have != bytes {
 				t.Errorf("the state has %d bytes, said to have %d", have, bytes)
