@@ -27,7 +27,7 @@ var mayImport = map[string]string{
 	"ftlib/backend":     "kernel/session",
 	"ftlib/svd":         "",
 	"ftlib/llm":         "ftlib ftlib/backend ftlib/corpus ftlib/quant ftlib/safetensors ftlib/svd ftlib/token",
-	"ftlib/optim":       "ftlib ftlib/backend",
+	"ftlib/optim":       "ftlib ftlib/backend ftlib/quant",
 	"ftlib/lab":         "ftlib/backend ftlib/llm kernel/session",
 	"ftlib/ckpt":        "ftlib ftlib/safetensors",
 	"ftlib/sweep":       "ftlib ftlib/chart ftlib/ckpt",
