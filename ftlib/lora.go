@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strings"
 )
 
 var pissaIterations = regexp.MustCompile(`^pissa_niter_[1-9][0-9]*$`)
@@ -19,6 +20,16 @@ func CheckInit(init string) error {
 	}
 	names := append(known[1:], "pissa_niter_4")
 	return fmt.Errorf("%q is not one of true, gaussian, pissa, pissa_niter_N, olora%s", init, suggest(init, names))
+}
+
+// TrainsEmbedding says whether target_modules or modules_to_save name embedding or head.
+func (l *LoRA) TrainsEmbedding() bool {
+	for _, name := range slices.Concat(l.Targets, l.SaveModules) {
+		if strings.HasSuffix(name, "embed_tokens") || strings.HasSuffix(name, "lm_head") {
+			return true
+		}
+	}
+	return false
 }
 
 // validate checks what only adapters have.
@@ -39,6 +50,12 @@ func (l *LoRA) validate(c *checker) {
 	}
 	for _, name := range l.SaveModules {
 		c.oneOf("lora.modules_to_save", name, "embed_tokens", "lm_head", "score")
+	}
+	for _, name := range sorted(l.Tokens) {
+		c.oneOf("lora.trainable_token_indices", name, "embed_tokens", "lm_head")
+		for _, id := range l.Tokens[name] {
+			c.atLeast("lora.trainable_token_indices."+name, id, 0)
+		}
 	}
 }
 

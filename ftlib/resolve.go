@@ -83,14 +83,17 @@ func (r Run) Clone() Run {
 	if r.LoRA != nil {
 		l := *r.LoRA
 		l.Targets, l.SaveModules = slices.Clone(l.Targets), slices.Clone(l.SaveModules)
-		l.RankPattern, l.AlphaPattern = maps.Clone(l.RankPattern), maps.Clone(l.AlphaPattern)
+		l.RankPattern, l.AlphaPattern, l.Tokens = maps.Clone(l.RankPattern), maps.Clone(l.AlphaPattern), maps.Clone(l.Tokens)
+		for name, ids := range l.Tokens {
+			l.Tokens[name] = slices.Clone(ids)
+		}
 		r.LoRA = &l
 	}
 	if r.Parent != nil {
 		p := *r.Parent
 		r.Parent = &p
 	}
-	r.Model.Freeze = slices.Clone(r.Model.Freeze)
+	r.Model.Freeze, r.Model.NewTokens = slices.Clone(r.Model.Freeze), slices.Clone(r.Model.NewTokens)
 	r.Method = cloneMethod(r.Method)
 	if r.Data.Columns != nil {
 		c := make(map[string]string, len(r.Data.Columns))

@@ -39,6 +39,7 @@ type Model struct {
 	DoubleQuant bool     `json:"bnb_4bit_use_double_quant,omitempty" yaml:"bnb_4bit_use_double_quant,omitempty"` // the scales in eight bits too
 	QuantBlock  int      `json:"bnb_4bit_blocksize,omitempty" yaml:"bnb_4bit_blocksize,omitempty"`               // weights that share a scale; zero: 64
 	Freeze      []string `json:"freeze,omitempty" yaml:"freeze,omitempty"`                                       // full fine-tuning only: parts that stay as they are, as weights are named: "embed_tokens", "layers.0", "mlp"; zero: none
+	NewTokens   []string `json:"new_tokens,omitempty" yaml:"new_tokens,omitempty"`                               // tokens that the tokenizer and the vocabulary get, "<think>"; their rows begin as the mean of the others and are trained with an adapter too; zero: none
 }
 
 // Data names the rows and how they become token sequences.
@@ -69,10 +70,11 @@ type LoRA struct {
 	RSLoRA  bool     `json:"use_rslora,omitempty" yaml:"use_rslora,omitempty"`         // scale by alpha/sqrt(r) (Kalajdzievski 2023)
 	DoRA    bool     `json:"use_dora,omitempty" yaml:"use_dora,omitempty"`             // weight-decomposed (Liu et al. 2024)
 
-	Init         string             `json:"init_lora_weights,omitempty" yaml:"init_lora_weights,omitempty"` // how A and B begin: "true" (A Kaiming uniform, B zero), "gaussian", "pissa", "pissa_niter_4" (any number of iterations: faster on wide layers), "olora"; zero: true
-	RankPattern  map[string]int     `json:"rank_pattern,omitempty" yaml:"rank_pattern,omitempty"`           // module name or regular expression -> r of its own; zero: r everywhere
-	AlphaPattern map[string]float64 `json:"alpha_pattern,omitempty" yaml:"alpha_pattern,omitempty"`         // the same for lora_alpha; zero: lora_alpha everywhere
-	SaveModules  []string           `json:"modules_to_save,omitempty" yaml:"modules_to_save,omitempty"`     // trained whole and saved with the adapter: "embed_tokens", "lm_head", "score"; zero: none but the score head that a method adds
+	Init         string             `json:"init_lora_weights,omitempty" yaml:"init_lora_weights,omitempty"`             // how A and B begin: "true" (A Kaiming uniform, B zero), "gaussian", "pissa", "pissa_niter_4" (any number of iterations: faster on wide layers), "olora"; zero: true
+	RankPattern  map[string]int     `json:"rank_pattern,omitempty" yaml:"rank_pattern,omitempty"`                       // module name or regular expression -> r of its own; zero: r everywhere
+	AlphaPattern map[string]float64 `json:"alpha_pattern,omitempty" yaml:"alpha_pattern,omitempty"`                     // the same for lora_alpha; zero: lora_alpha everywhere
+	SaveModules  []string           `json:"modules_to_save,omitempty" yaml:"modules_to_save,omitempty"`                 // trained whole and saved with the adapter: "embed_tokens", "lm_head", "score"; zero: none but the score head that a method adds
+	Tokens       map[string][]int   `json:"trainable_token_indices,omitempty" yaml:"trainable_token_indices,omitempty"` // tokens whose rows alone are trained, by module: "embed_tokens", "lm_head" (where it is not the embedding); zero: model.new_tokens
 }
 
 // Optim holds the optimizer and its schedule. Defaults are torch's AdamW.

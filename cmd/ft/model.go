@@ -31,7 +31,18 @@ func (f *modelFlags) addTemplate(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.template, "template", "", "chat template: a built-in name or a file (default: the adapter's, else the tokenizer's)")
 }
 
-// dir is where the tokenizer of the model lies.
+// tokenizerDir is where the tokenizer lies: with the adapter, where it brings one of its own
+// (new tokens), else with the model.
+func (f *modelFlags) tokenizerDir() (string, error) {
+	if f.adapter != "" {
+		if _, err := os.Stat(filepath.Join(f.adapter, "tokenizer.json")); err == nil {
+			return f.adapter, nil
+		}
+	}
+	return f.dir()
+}
+
+// dir is where the files beside the model's weights lie.
 func (f *modelFlags) dir() (string, error) {
 	path, err := llm.Resolve(f.model)
 	if err != nil {
@@ -66,7 +77,7 @@ func (f *modelFlags) load() (*llm.Model, error) {
 }
 
 func (f *modelFlags) tokenizer() (*token.Tokenizer, error) {
-	dir, err := f.dir()
+	dir, err := f.tokenizerDir()
 	if err != nil {
 		return nil, err
 	}

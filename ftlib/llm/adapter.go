@@ -30,7 +30,10 @@ type Adapter struct {
 	// without it, and A and B as they were then.
 	residual, began map[string]*tensors.Tensor
 
-	files []File // of the weights that it belongs to
+	fixed map[string]*tensors.Tensor // which tokens have rows of their own; not trained
+
+	tokenizer string // directory with the tokenizer that it was trained with; "": the model's
+	files     []File // of the weights that it belongs to
 	lent
 }
 
@@ -39,12 +42,12 @@ func (a *Adapter) Close() {
 	for _, t := range a.params {
 		a.release(t)
 	}
-	for _, of := range []map[string]*tensors.Tensor{a.residual, a.began} {
+	for _, of := range []map[string]*tensors.Tensor{a.residual, a.began, a.fixed} {
 		for _, t := range of {
 			a.release(t)
 		}
 	}
-	a.params, a.residual, a.began = nil, nil, nil
+	a.params, a.residual, a.began, a.fixed = nil, nil, nil, nil
 }
 
 // Params is the number of trained values.
@@ -56,7 +59,7 @@ func (a *Adapter) Params() int {
 	return n
 }
 
-// Modules are the full names of the adapted linear layers, sorted.
+// Modules are the full names of the modules that are adapted by low rank, sorted.
 func (a *Adapter) Modules() []string {
 	names := make([]string, 0, len(a.specs))
 	for name := range a.specs {
@@ -114,6 +117,12 @@ func (m *Model) NewAdapter(spec ftlib.LoRA, seed int64) (*Adapter, error) {
 	if err := a.match(m); err != nil {
 		return nil, err
 	}
+	if err := a.checkOutside(m); err != nil {
+		return nil, fmt.Errorf("llm: lora.%w", err)
+	}
+	if s, ok := a.specs[headModule]; ok && s.Dropout > 0 {
+		return nil, fmt.Errorf("llm: lora.lora_dropout with lm_head among target_modules is not supported: set it to 0, or train lm_head by modules_to_save")
+	}
 	for _, module := range a.Modules() {
 		s := a.specs[module]
 		out, in := m.moduleDims(module)
@@ -125,10 +134,10 @@ func (m *Model) NewAdapter(spec ftlib.LoRA, seed int64) (*Adapter, error) {
 			a.Close()
 			return nil, err
 		}
-		if err := a.put(m, module+".lora_A", down, s.R, in); err != nil {
+		if err := a.put(m, downName(module), down, s.R, in); err != nil {
 			return nil, err
 		}
-		if err := a.put(m, module+".lora_B", up, out, s.R); err != nil {
+		if err := a.put(m, upName(module), up, out, s.R); err != nil {
 			return nil, err
 		}
 		if s.DoRA {
@@ -150,7 +159,11 @@ func (m *Model) NewAdapter(spec ftlib.LoRA, seed int64) (*Adapter, error) {
 			return nil, err
 		}
 	}
-	if err := a.saveModules(m, seed); err != nil {
+	err = a.saveModules(m, seed)
+	if err == nil {
+		err = a.ownRows(m)
+	}
+	if err != nil {
 		a.Close()
 		return nil, err
 	}
@@ -185,9 +198,31 @@ func (m *Model) Adapter() *Adapter { return m.adapter }
 // SetAdapter switches to another adapter of this model, or to the base with nil.
 func (m *Model) SetAdapter(a *Adapter) { m.adapter = a }
 
-// moduleDims are output and input width of a linear module by its full name.
+// moduleDims are output and input width of a module by its full name. The embedding
+// is a linear layer of one-hot rows.
 func (m *Model) moduleDims(module string) (out, in int) {
+	switch module {
+	case embedModule:
+		return m.Config.Hidden, m.Config.Vocab
+	case headModule:
+		return m.Config.Vocab, m.Config.Hidden
+	}
 	return m.Config.dims(localName(module))
+}
+
+// downName and upName are the names of A and B of a module.
+func downName(module string) string {
+	if module == embedModule {
+		return embedDown
+	}
+	return module + ".lora_A"
+}
+
+func upName(module string) string {
+	if module == embedModule {
+		return embedUp
+	}
+	return module + ".lora_B"
 }
 
 // localName is a name inside its layer: "model.layers.3.mlp.up_proj" -> "mlp.up_proj".
@@ -200,9 +235,9 @@ func localName(name string) string {
 	return name
 }
 
-// match finds the target modules as PEFT does: "all-linear", the end of a module's
-// name, or a whole name; a single target that matches nothing by name is tried as a
-// regular expression over whole names.
+// match finds the target modules as PEFT does: "all-linear" for those of the blocks, the
+// end of a module's name, or a whole name; a single target that matches nothing by name is
+// tried as a regular expression over whole names.
 func (a *Adapter) match(m *Model) error {
 	var all []string
 	for i := range m.Config.Layers {
@@ -210,10 +245,14 @@ func (a *Adapter) match(m *Model) error {
 			all = append(all, layerName(i, local))
 		}
 	}
+	all = append(all, embedModule)
+	if !m.Config.NoHead {
+		all = append(all, headModule)
+	}
 	for _, target := range a.Spec.Targets {
 		found := false
 		for _, module := range all {
-			if target == "all-linear" || module == target || strings.HasSuffix(module, "."+target) {
+			if target == "all-linear" && module != embedModule && module != headModule || module == target || strings.HasSuffix(module, "."+target) {
 				found = true
 				a.specs[module] = a.specFor(module)
 			}
@@ -231,7 +270,7 @@ func (a *Adapter) match(m *Model) error {
 			}
 		}
 		if !found {
-			return fmt.Errorf("llm: target module %q is not in the model; its linear layers are %s, or all-linear for all of them", target, strings.Join(m.Config.Linears(), ", "))
+			return fmt.Errorf("llm: target module %q is not in the model; its linear layers are %s, all-linear for all of them, and there are embed_tokens and lm_head", target, strings.Join(m.Config.Linears(), ", "))
 		}
 	}
 	return nil

@@ -18,6 +18,12 @@ func (a *Adapter) initial(m *Model, module string, rng *rand.Rand) (down, up []f
 	s := a.specs[module]
 	out, in := m.moduleDims(module)
 	down, up = make([]float32, s.R*in), make([]float32, out*s.R)
+	if module == embedModule { // as PEFT has it: A = 0, B ~ N(0, 1), whatever is asked for
+		for i := range up {
+			up[i] = float32(rng.NormFloat64())
+		}
+		return down, up, nil
+	}
 	switch init := a.Spec.Init; init {
 	case "", "true":
 		bound := 1 / math.Sqrt(float64(in))
@@ -201,8 +207,8 @@ func (a *Adapter) plain() (*Adapter, error) {
 		s.R *= 2
 		p.specs[module] = s
 		in, out := len(down)/s.R, len(up)/s.R
-		p.params[module+".lora_A"] = tensors.FromFlatDataAndDimensions(down, s.R, in)
-		p.params[module+".lora_B"] = tensors.FromFlatDataAndDimensions(up, out, s.R)
+		p.params[downName(module)] = tensors.FromFlatDataAndDimensions(down, s.R, in)
+		p.params[upName(module)] = tensors.FromFlatDataAndDimensions(up, out, s.R)
 	}
 	return &p, nil
 }
@@ -218,10 +224,10 @@ func (a *Adapter) closeExcept(other *Adapter) {
 // pair is A and B of a module on the host, with what they began as taken off.
 func (a *Adapter) pair(module string) (down, up []float32, err error) {
 	r := a.specs[module].R
-	if down, err = floats(a.params[module+".lora_A"]); err != nil {
+	if down, err = floats(a.params[downName(module)]); err != nil {
 		return nil, nil, err
 	}
-	if up, err = floats(a.params[module+".lora_B"]); err != nil {
+	if up, err = floats(a.params[upName(module)]); err != nil {
 		return nil, nil, err
 	}
 	if a.began[module+".lora_A"] == nil {

@@ -20,17 +20,26 @@ var adapterKinds = map[string]struct {
 	model string
 	spec  ftlib.LoRA
 }{
-	"gaussian":       {"llama", ftlib.LoRA{R: 4, Init: "gaussian"}},
-	"pissa":          {"llama", ftlib.LoRA{R: 4, Init: "pissa"}},
-	"pissa rslora":   {"llama", ftlib.LoRA{R: 4, Init: "pissa", RSLoRA: true, Targets: []string{"q_proj", "down_proj"}}},
-	"pissa niter":    {"llama", ftlib.LoRA{R: 2, Init: "pissa_niter_4"}},
-	"olora":          {"llama", ftlib.LoRA{R: 4, Init: "olora"}},
-	"patterns":       {"llama", ftlib.LoRA{R: 4, RankPattern: map[string]int{"q_proj": 8, `layers\.1\.mlp\.up_proj`: 2}, AlphaPattern: map[string]float64{"down_proj": 32}}},
-	"olora patterns": {"llama", ftlib.LoRA{R: 4, Init: "olora", RankPattern: map[string]int{"q_proj": 6}, AlphaPattern: map[string]float64{"o_proj": 5}}},
-	"embed and head": {"llama", ftlib.LoRA{R: 4, SaveModules: []string{"embed_tokens", "lm_head"}}},
-	"tied embed":     {"qwen2", ftlib.LoRA{R: 4, SaveModules: []string{"embed_tokens"}}},
-	"tied, own head": {"qwen2", ftlib.LoRA{R: 4, SaveModules: []string{"lm_head"}}},
-	"phi head bias":  {"phi", ftlib.LoRA{R: 4, Targets: []string{"q_proj"}, SaveModules: []string{"lm_head"}}},
+	"gaussian":           {"llama", ftlib.LoRA{R: 4, Init: "gaussian"}},
+	"pissa":              {"llama", ftlib.LoRA{R: 4, Init: "pissa"}},
+	"pissa rslora":       {"llama", ftlib.LoRA{R: 4, Init: "pissa", RSLoRA: true, Targets: []string{"q_proj", "down_proj"}}},
+	"pissa niter":        {"llama", ftlib.LoRA{R: 2, Init: "pissa_niter_4"}},
+	"olora":              {"llama", ftlib.LoRA{R: 4, Init: "olora"}},
+	"patterns":           {"llama", ftlib.LoRA{R: 4, RankPattern: map[string]int{"q_proj": 8, `layers\.1\.mlp\.up_proj`: 2}, AlphaPattern: map[string]float64{"down_proj": 32}}},
+	"olora patterns":     {"llama", ftlib.LoRA{R: 4, Init: "olora", RankPattern: map[string]int{"q_proj": 6}, AlphaPattern: map[string]float64{"o_proj": 5}}},
+	"embed and head":     {"llama", ftlib.LoRA{R: 4, SaveModules: []string{"embed_tokens", "lm_head"}}},
+	"tied embed":         {"qwen2", ftlib.LoRA{R: 4, SaveModules: []string{"embed_tokens"}}},
+	"tied, own head":     {"qwen2", ftlib.LoRA{R: 4, SaveModules: []string{"lm_head"}}},
+	"outside embed":      {"llama", ftlib.LoRA{R: 3, Targets: []string{"q_proj", "embed_tokens"}}},
+	"outside head":       {"llama", ftlib.LoRA{R: 3, Targets: []string{"v_proj", "lm_head"}, RSLoRA: true, AlphaPattern: map[string]float64{"lm_head": 5}}},
+	"outside both, phi":  {"phi", ftlib.LoRA{R: 3, Targets: []string{"fc1", "embed_tokens", "lm_head"}}},
+	"outside tied embed": {"qwen2", ftlib.LoRA{R: 3, Targets: []string{"q_proj", "embed_tokens"}}},
+	"outside tied head":  {"qwen2", ftlib.LoRA{R: 3, Targets: []string{"q_proj", "lm_head"}}},
+	"outside rows":       {"llama", ftlib.LoRA{R: 3, Targets: []string{"q_proj"}, Tokens: map[string][]int{"embed_tokens": {7, 3, 11}}}},
+	"outside rows, head": {"llama", ftlib.LoRA{R: 3, Targets: []string{"q_proj"}, Tokens: map[string][]int{"embed_tokens": {3, 7}, "lm_head": {7, 5}}}},
+	"outside tied rows":  {"qwen2", ftlib.LoRA{R: 3, Targets: []string{"q_proj"}, Tokens: map[string][]int{"embed_tokens": {7, 3}}}},
+
+	"phi head bias": {"phi", ftlib.LoRA{R: 4, Targets: []string{"q_proj"}, SaveModules: []string{"lm_head"}}},
 }
 
 func loadGolden(t *testing.T, name string) *Model {

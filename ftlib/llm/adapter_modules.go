@@ -38,11 +38,14 @@ func savedModules(modules []string) []string {
 // changes the weights; "" for the others, whose result the file holds.
 func mutatingInit(raw json.RawMessage) string {
 	var text string
-	if json.Unmarshal(raw, &text) == nil && (text == "olora" || strings.HasPrefix(text, "pissa")) {
+	if json.Unmarshal(raw, &text) == nil && mutating(text) {
 		return text
 	}
 	return ""
 }
+
+// mutating says whether an initialisation takes a part of the weights.
+func mutating(init string) bool { return init == "olora" || strings.HasPrefix(init, "pissa") }
 
 // savedWeights are the weights that the adapter has whole copies of.
 func (a *Adapter) savedWeights(m *Model) []weightSpec {
@@ -110,6 +113,13 @@ func (m *Model) headTied(a *Adapter) bool {
 		return true
 	}
 	return a.params[headName] == nil && a.params[embedName] == nil
+}
+
+// mergedTied says the same of what a merge makes: what an adapter adds to one of the two
+// parts them.
+func (m *Model) mergedTied(a *Adapter) bool {
+	o := m.outside(a)
+	return m.headTied(a) && o.embed == nil && o.head == nil
 }
 
 // untied is the configuration of the model with a head of its own.

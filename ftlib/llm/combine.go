@@ -84,8 +84,8 @@ func (m *Model) Combine(adapters []*Adapter, o Combine) (*Adapter, error) {
 		if err == nil {
 			rows, cols := m.moduleDims(module)
 			out.specs[module] = adapterSpec{R: spec.R, Scale: 1}
-			if err = out.put(m, module+".lora_A", down, spec.R, cols); err == nil {
-				err = out.put(m, module+".lora_B", up, rows, spec.R)
+			if err = out.put(m, downName(module), down, spec.R, cols); err == nil {
+				err = out.put(m, upName(module), up, rows, spec.R)
 			}
 		}
 		if err != nil {
@@ -134,6 +134,9 @@ func (o *Combine) check(adapters []*Adapter) error {
 			return fmt.Errorf("llm: adapter %d is DoRA: its magnitudes cannot be combined; merge it into the model instead", i+1)
 		}
 		for name := range a.params {
+			if strings.HasSuffix(name, rowsSuffix) {
+				return fmt.Errorf("llm: adapter %d has rows of its own for some tokens, which cannot be combined; merge it into the model instead", i+1)
+			}
 			if !strings.Contains(name, ".lora_") {
 				return fmt.Errorf("llm: adapter %d has a whole copy of %s, which cannot be combined; merge it into the model instead", i+1, name)
 			}

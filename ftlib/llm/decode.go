@@ -150,18 +150,15 @@ func mix(e, v *Node) *Node {
 func nextLogits(cfg *Config, set *weightSet, w *weightNodes, tokens *Node, c cursor, keys, values []*Node) *Node {
 	b := tokens.Shape().Dimensions[0]
 	cos, sin := ropeTables(cfg.Rope, c.position()) // [B, 1, Dim/2]
-	x := ConvertDType(Gather(w.outer[embedName], ExpandAxes(tokens, -1)), dtypes.Float32)
+	x := set.outside.lookup(w.outer, tokens)
 	var last lastProduct
 	for i, layer := range set.layers {
 		blk := decodeBlock{layout: set.layout, block: block{cfg: cfg, adapters: layer.specs, packs: layer.packs, last: &last, params: w.layers[i]}}
 		at := attention{b: b, t: 1, heads: cfg.Heads, kv: cfg.KVHeads, hd: cfg.HeadDim, cos: cos, sin: sin, window: layer.window}
 		x = blk.forward(x, attendCached(at, c, &keys[i], &values[i]))
 	}
-	h := head{cfg: cfg}
+	h := head{cfg: cfg, outside: set.outside}
 	h.setParams(w.outer)
-	if h.weight == nil {
-		h.weight = w.outer[embedName]
-	}
 	return h.logits(h.norm(x))
 }
 
@@ -185,12 +182,15 @@ func prefillProgram(b compute.Backend, cfg *Config, set *weightSet, layer *layer
 	})
 }
 
-// startProgram prepares a prefill: token table, ids [N], positions [B, T] -> embeddings
-// [N, D] and the rotation tables.
-func startProgram(b compute.Backend, cfg *Config) (*program, error) {
-	return newProgram(b, "prefill_start", func(in []*Node) []*Node {
-		cos, sin := ropeTables(cfg.Rope, in[2])
-		return []*Node{ConvertDType(Gather(in[0], ExpandAxes(in[1], -1)), dtypes.Float32), cos, sin}
+// startProgram prepares a prefill: token table and what goes with it, ids [N], positions
+// [B, T] -> embeddings [N, D] and the rotation tables.
+func startProgram(b compute.Backend, cfg *Config, o outside) (*program, error) {
+	return newProgram(b, "prefill_start", func(flat []*Node) []*Node {
+		in := &nodes{flat}
+		tables := in.named(append([]string{embedName}, o.embedNames()...))
+		x := o.lookup(tables, in.next())
+		cos, sin := ropeTables(cfg.Rope, in.next())
+		return []*Node{x, cos, sin}
 	})
 }
 

@@ -29,11 +29,12 @@ const (
 // themselves, or a copy in which the adapter is folded in and linear layers that read
 // the same input are one.
 type weightSet struct {
-	layout layout
-	outer  []string
-	outs   []*tensors.Tensor
-	layers []*layerWeights
-	key    string // equal for sets that can share compiled programs
+	layout  layout
+	outside outside // what the adapter adds to embedding and head
+	outer   []string
+	outs    []*tensors.Tensor
+	layers  []*layerWeights
+	key     string // equal for sets that can share compiled programs
 }
 
 // layerWeights are the tensors of one block under their names inside it, sorted.
@@ -116,7 +117,7 @@ func sharedWeights(m *Model) *weightSet {
 }
 
 func newWeightSet(m *Model, l layout) *weightSet {
-	s := &weightSet{layout: l}
+	s := &weightSet{layout: l, outside: m.outside(m.adapter)}
 	for _, w := range m.Config.outerWeights() {
 		s.outer = append(s.outer, w.name)
 		s.outs = append(s.outs, weightsOf(m, w.name))
@@ -125,7 +126,13 @@ func newWeightSet(m *Model, l layout) *weightSet {
 		s.outer = append(s.outer, headName)
 		s.outs = append(s.outs, weightsOf(m, headName))
 	}
-	s.key = fmt.Sprint(l, s.outer)
+	for _, name := range append(s.outside.embedNames(), s.outside.headNames()...) {
+		if !slices.Contains(s.outer, name) {
+			s.outer = append(s.outer, name)
+			s.outs = append(s.outs, weightsOf(m, name))
+		}
+	}
+	s.key = fmt.Sprint(l, s.outer, s.outside)
 	return s
 }
 

@@ -230,7 +230,7 @@ func (e *Engine) start(batch *corpus.Batch, key uint64) (*pass, error) {
 		p.free()
 		return nil, err
 	}
-	out, err := e.first.call(group(e.param(embedName), all))
+	out, err := e.first.call(e.tensorsOf(e.embedParams()), group(all))
 	if err != nil {
 		p.free()
 		return nil, err
@@ -294,18 +294,18 @@ func (p *pass) backward(dy *tensors.Tensor) error {
 		dy = out[0]
 		e.setGrads(layerName(i, ""), names, out[1], out[2:])
 	}
-	if !e.train[embedName] {
+	train := e.embedTrain()
+	if len(train) == 0 {
 		return nil
 	}
-	add := 0
-	var old []*tensors.Tensor
-	if g := e.grads[embedName]; g != nil {
-		add, old = 1, group(g)
+	add, old := 0, e.haveGrads(train)
+	if old != nil {
+		add = 1
 	}
-	out, err := e.dEmbed[add].call(group(dy, p.ids), old)
+	out, err := e.dEmbed[add].call(group(dy, p.ids), e.tensorsOf(e.embedParams()[1:]), old)
 	if err != nil {
 		return err
 	}
-	e.setGrads(embedName, []string{embedName}, out[0], out[1:])
+	e.setGrads(embedName, train, out[0], out[1:])
 	return nil
 }

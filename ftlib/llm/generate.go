@@ -85,9 +85,8 @@ type Generator struct {
 	o GeneratorOptions
 
 	mu       sync.Mutex
-	fusers   map[copyKey]*fuser // fused copies: switching back to an adapter makes none again
-	used     []copyKey          // the latest last
-	start    *program
+	fusers   map[copyKey]*fuser  // fused copies: switching back to an adapter makes none again
+	used     []copyKey           // the latest last
 	programs map[string]*program // prefill, caches and decoding, by what they are made for
 	loop     map[*program]bool
 	eos      []int32
@@ -114,9 +113,7 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	}
 	slices.Sort(g.eos)
 	g.eos = slices.Compact(g.eos)
-	var err error
-	g.start, err = startProgram(m.Backend, &m.Config)
-	return g, err
+	return g, nil
 }
 
 // Close frees the copies of weights; the model stays.

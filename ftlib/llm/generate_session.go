@@ -283,12 +283,22 @@ func (s *session) prefill(size int) (err error) {
 		}
 		in = append(in, v)
 	}
-	out, err := s.g.start.call(group(weightsOf(m, embedName), in[0], in[1]))
+	start, err := s.g.program("start "+s.set.outside.String(), func() (*program, error) {
+		return startProgram(m.Backend, &m.Config, s.set.outside)
+	})
+	if err != nil {
+		return err
+	}
+	tables := group(weightsOf(m, embedName))
+	for _, name := range s.set.outside.embedNames() {
+		tables = append(tables, weightsOf(m, name))
+	}
+	out, err := start.call(tables, in[:2])
 	if err != nil {
 		return err
 	}
 	in = append(in, out[1:]...)
-	x, tables := out[0], group(out[1], out[2], in[2])
+	x, common := out[0], group(out[1], out[2], in[2])
 	var keys, values []*tensors.Tensor
 	defer func() {
 		free(x)
@@ -302,7 +312,7 @@ func (s *session) prefill(size int) (err error) {
 		if err != nil {
 			return err
 		}
-		out, err := p.call(tables, layer.tensors, group(x))
+		out, err := p.call(common, layer.tensors, group(x))
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,8 @@ type head struct {
 	rows, targets *Node           // [M] int32: where in hidden, and the token to predict there
 	weights       *Node           // [M] float32; 0 for padding
 	chunk         int             // rows whose logits exist at once; divides M
+	outside       outside         // what an adapter adds
+	low           []logitPart     // of it, in the logits
 	last          *lastProduct    // what the next part of the vocabulary waits for; nil: all of it at once
 	train         map[string]bool // weights that get a gradient, by Hugging Face name
 }
@@ -43,6 +45,10 @@ type head struct {
 func (h *head) setParams(p map[string]*Node) {
 	norm := h.cfg.names().finalNorm
 	h.normW, h.normB, h.weight, h.bias = p[norm+".weight"], p[norm+".bias"], p[headName], p[headBiasName]
+	if h.weight == nil {
+		h.weight = p[embedName]
+	}
+	h.low = h.outside.logitParts(p, h.weight)
 }
 
 // headChunk is how many rows of logits are computed at once: about 64 MB of them.
@@ -118,6 +124,9 @@ func (h *head) pullBack(y *Node) *Node {
 // logits of rows of normed hidden states: [C, D] -> [C, V].
 func (h *head) logits(x *Node) *Node {
 	l := h.times(x)
+	for _, part := range h.low {
+		l = Add(l, part.logits(x))
+	}
 	if h.bias != nil {
 		l = Add(l, row(h.bias))
 	}
@@ -170,6 +179,7 @@ func (h *head) run(loss TokenLoss, scale *Node) (s headSums, logp, dHidden *Node
 	s = headSums{zero, zero, zero}
 	var logps, dxs []*Node
 	var dW, dBias *Node
+	grads = map[string]*Node{}
 	for from := 0; from < m; from += h.chunk {
 		p := h.piece(Slice(x, AxisRange(from, from+h.chunk), AxisRange()), from)
 		w := Slice(h.weights, AxisRange(from, from+h.chunk))
@@ -186,7 +196,11 @@ func (h *head) run(loss TokenLoss, scale *Node) (s headSums, logp, dHidden *Node
 		col := ExpandAxes(c, -1)
 		share := Div(col, p.sum) // [C, 1]
 		gold := ConvertDType(Gather(h.weight, ExpandAxes(p.targets, -1)), dtypes.Float32)
-		dxs = append(dxs, Sub(Mul(gold, col), Mul(h.pullBack(p.e), share)))
+		dx := Sub(Mul(gold, col), Mul(h.pullBack(p.e), share))
+		for _, part := range h.low {
+			dx = Add(dx, part.back(p.x, p.targets, col, Neg(Mul(p.e, share)), grads))
+		}
+		dxs = append(dxs, dx)
 		if h.train[headName] || h.train[headBiasName] {
 			minus := Neg(Mul(p.e, share)) // [C, V]
 			d := Add(outer(minus, p.x), Scatter(ExpandAxes(p.targets, -1), Mul(p.x, col), shapes.Make(dtypes.Float32, h.cfg.Vocab, h.cfg.Hidden), false, false))
@@ -203,7 +217,6 @@ func (h *head) run(loss TokenLoss, scale *Node) (s headSums, logp, dHidden *Node
 	}
 	dsel, dNormW, dNormB := normVJP(sel, h.normW, Concatenate(dxs, 0), h.cfg.LayerNorm, h.cfg.NormEps)
 	dHidden = Scatter(ExpandAxes(h.rows, -1), dsel, h.hidden.Shape(), false, false)
-	grads = map[string]*Node{}
 	norm := h.cfg.names().finalNorm
 	for name, d := range map[string]*Node{norm + ".weight": dNormW, norm + ".bias": dNormB, headName: dW, headBiasName: dBias} {
 		if h.train[name] {

@@ -66,6 +66,7 @@ func (h *head) pull(invTemp, c, ce *Node) (dHidden *Node, grads map[string]*Node
 	m := sel.Shape().Dimensions[0]
 	var dxs []*Node
 	var dW, dBias *Node
+	grads = map[string]*Node{}
 	for from := 0; from < m; from += h.chunk {
 		p := h.tempered(Slice(x, AxisRange(from, from+h.chunk), AxisRange()), from, invTemp)
 		col := ExpandAxes(Mul(Slice(c, AxisRange(from, from+h.chunk)), invTemp), -1) // [C, 1]
@@ -76,7 +77,11 @@ func (h *head) pull(invTemp, c, ce *Node) (dHidden *Node, grads map[string]*Node
 		}
 		minus := Neg(Mul(p.e, Div(weight, p.sum))) // [C, V]
 		gold := ConvertDType(Gather(h.weight, ExpandAxes(p.targets, -1)), dtypes.Float32)
-		dxs = append(dxs, Add(Mul(gold, col), h.pullBack(minus)))
+		dx := Add(Mul(gold, col), h.pullBack(minus))
+		for _, part := range h.low {
+			dx = Add(dx, part.back(p.x, p.targets, col, minus, grads))
+		}
+		dxs = append(dxs, dx)
 		if h.train[headName] || h.train[headBiasName] {
 			d := Add(outer(minus, p.x), Scatter(ExpandAxes(p.targets, -1), Mul(p.x, col), shapes.Make(dtypes.Float32, h.cfg.Vocab, h.cfg.Hidden), false, false))
 			b := Add(columnSum(minus), Scatter(ExpandAxes(p.targets, -1), Reshape(col, h.chunk), shapes.Make(dtypes.Float32, h.cfg.Vocab), false, false))
@@ -86,7 +91,8 @@ func (h *head) pull(invTemp, c, ce *Node) (dHidden *Node, grads map[string]*Node
 			dW, dBias = d, b
 		}
 	}
-	return h.back(sel, Concatenate(dxs, 0), map[string]*Node{headName: dW, headBiasName: dBias})
+	grads[headName], grads[headBiasName] = dW, dBias
+	return h.back(sel, Concatenate(dxs, 0), grads)
 }
 
 // back goes from the gradient of normed rows to the hidden states', with the norm's own.
@@ -132,7 +138,7 @@ func (e *Engine) freeProgram(k freeKey) (*program, error) {
 	train := e.trainedOf(params)
 	p, err := newProgram(e.m.Backend, "head_"+k.what, func(flat []*Node) []*Node {
 		in := &nodes{flat}
-		h := &head{cfg: &e.m.Config, hidden: in.next(), rows: in.next(), targets: in.next(), train: map[string]bool{}}
+		h := &head{cfg: &e.m.Config, outside: e.outside(), hidden: in.next(), rows: in.next(), targets: in.next(), train: map[string]bool{}}
 		named := in.named(params)
 		h.setParams(named)
 		h.inPieces()

@@ -189,7 +189,7 @@ func (e *Engine) Logits(batch *corpus.Batch) ([]float32, error) {
 		params := e.headParams()
 		e.allLogits, err = newProgram(e.m.Backend, "logits", func(flat []*Node) []*Node {
 			in := &nodes{flat}
-			h := &head{cfg: &e.m.Config, hidden: in.next()}
+			h := &head{cfg: &e.m.Config, outside: e.outside(), hidden: in.next()}
 			h.setParams(in.named(params))
 			return []*Node{h.logits(h.norm(h.hidden))}
 		})

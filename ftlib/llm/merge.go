@@ -15,7 +15,7 @@ import (
 func (m *Model) merged(a *Adapter, module string) (*tensors.Tensor, error) {
 	spec := a.specs[module]
 	w, lora := m.under(a, module+".weight"), a.params
-	args := group(w, lora[module+".lora_A"], lora[module+".lora_B"])
+	args := group(w, lora[downName(module)], lora[upName(module)])
 	if spec.DoRA {
 		args = append(args, lora[module+".lora_m"])
 	}
@@ -55,6 +55,9 @@ func (m *Model) current(name string) (*tensors.Tensor, error) {
 	}
 	if t := a.params[name]; t != nil { // a trained bias
 		return t, nil
+	}
+	if t, err := m.foldOutside(a, name); t != nil || err != nil {
+		return t, err
 	}
 	if module, ok := strings.CutSuffix(name, ".weight"); ok {
 		if _, ok := a.specs[module]; ok {

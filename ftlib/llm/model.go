@@ -175,6 +175,9 @@ func (m *Model) under(a *Adapter, name string) *tensors.Tensor {
 		if t := a.residual[name]; t != nil {
 			return t
 		}
+		if t := a.fixed[name]; t != nil {
+			return t
+		}
 	}
 	return m.param(name)
 }
@@ -267,13 +270,20 @@ func (m *Model) save(dir string, dtype safetensors.DType, names []string, c Conf
 
 // copyFiles brings tokenizer and templates along, so that dir is a whole model.
 func (m *Model) copyFiles(dir string) error {
-	if m.Path == "" {
+	from := m.Path
+	if m.adapter != nil && m.adapter.tokenizer != "" {
+		from = m.adapter.tokenizer
+	}
+	if from == "" {
 		return nil
 	}
 	var errs []error
 	for _, name := range []string{"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
 		"added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "generation_config.json"} {
-		data, err := os.ReadFile(filepath.Join(m.Path, name))
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil && from != m.Path && !strings.Contains(name, "token") {
+			data, err = os.ReadFile(filepath.Join(m.Path, name))
+		}
 		if err != nil {
 			continue // not every model has every file
 		}

@@ -2,9 +2,9 @@ package llm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -31,28 +31,54 @@ func (e *Engine) buildOuter() error {
 		return p
 	}
 	e.first = make("first", func(in *nodes) []*Node {
-		table, batch := in.next(), in.next() // [3, B, T]: ids, positions, segments
+		tables := in.named(e.embedParams())
+		batch := in.next() // [3, B, T]: ids, positions, segments
 		b, t := batch.Shape().Dimensions[1], batch.Shape().Dimensions[2]
 		part := func(i int, dims ...int) *Node { return Reshape(Slice(batch, AxisRange(i, i+1)), dims...) }
 		ids := part(0, b*t)
 		cos, sin := ropeTables(cfg.Rope, part(1, b, t))
-		return []*Node{ConvertDType(Gather(table, ExpandAxes(ids, -1)), dtypes.Float32), cos, sin, ids, part(2, b, t)}
+		return []*Node{e.outside().lookup(tables, ids), cos, sin, ids, part(2, b, t)}
 	})
 	for i, add := range []bool{false, true} {
 		e.dEmbed[i] = make("embed_backward", func(in *nodes) []*Node {
 			dx, ids := in.next(), in.next()
-			g := Scatter(ExpandAxes(ids, -1), dx, shapes.Make(dtypes.Float32, cfg.Vocab, cfg.Hidden), false, false)
+			tables := in.named(e.embedParams()[1:])
+			train := e.embedTrain()
+			grads := e.outside().lookupVJP(cfg, tables, ids, dx, train)
 			if add {
-				g = Add(in.next(), g)
+				for name, old := range in.named(train) {
+					grads[name] = Add(old, grads[name])
+				}
 			}
-			return []*Node{ReduceAllSum(Square(g)), g}
+			out := []*Node{nil}
+			for _, name := range train {
+				out = append(out, grads[name])
+			}
+			out[0] = sumSquares(dx.Graph(), out[1:])
+			return out
 		})
 	}
 	return err
 }
 
+func (e *Engine) outside() outside { return e.m.outside(e.adapter) }
+
+// embedParams are what looking tokens up reads, the table first; embedTrain those of them
+// that get a gradient.
+func (e *Engine) embedParams() []string {
+	return append([]string{embedName}, e.outside().embedNames()...)
+}
+
+func (e *Engine) embedTrain() []string {
+	return slices.DeleteFunc(e.embedParams(), func(name string) bool { return !e.train[name] })
+}
+
+// withEmbedding reports weights whose gradient is complete with the embedding's, and counted
+// there: a tied head, and rows of its own.
+func (e *Engine) withEmbedding(name string) bool { return name == embedName || name == embedRows }
+
 // headParams are the weights of the head: norm, its bias where there is one, the
-// projection and its bias where there is one.
+// projection and its bias where there is one, and what an adapter adds.
 func (e *Engine) headParams() []string {
 	c := &e.m.Config
 	names := []string{c.names().finalNorm + ".weight"}
@@ -63,7 +89,7 @@ func (e *Engine) headParams() []string {
 	if c.HeadBias {
 		names = append(names, headBiasName)
 	}
-	return names
+	return append(names, e.outside().headNames()...)
 }
 
 // headTrain are the trained weights of the head under the names that it uses; a tied
@@ -111,7 +137,7 @@ func (e *Engine) headProgram(k headKey) (*program, error) {
 		sum := Scalar(logp.Graph(), dtypes.Float32, 0)
 		out = append(out, dHidden, nil)
 		for _, name := range train {
-			if e.stored(name) != embedName { // a tied head's is counted with the embedding
+			if !e.withEmbedding(e.stored(name)) {
 				sum = Add(sum, ReduceAllSum(Square(grads[name])))
 			}
 			out = append(out, grads[name])
@@ -127,7 +153,7 @@ func (e *Engine) headProgram(k headKey) (*program, error) {
 
 // headNodes reads hidden states, rows, targets, weights and the head's parameters.
 func (e *Engine) headNodes(in *nodes, params []string) *head {
-	h := &head{cfg: &e.m.Config, hidden: in.next(), rows: in.next(), targets: in.next(), weights: in.next(), train: map[string]bool{}}
+	h := &head{cfg: &e.m.Config, outside: e.outside(), hidden: in.next(), rows: in.next(), targets: in.next(), weights: in.next(), train: map[string]bool{}}
 	h.setParams(in.named(params))
 	h.inPieces()
 	return h

@@ -122,8 +122,9 @@ type aboutPacked struct {
 }
 
 type aboutAdapter struct {
-	Spec ftlib.LoRA `json:"spec"`
-	Tie  bool       `json:"tie,omitempty"`
+	Spec      ftlib.LoRA `json:"spec"`
+	Tie       bool       `json:"tie,omitempty"`
+	Tokenizer string     `json:"tokenizer,omitempty"`
 }
 
 // Parts takes a model apart for who keeps it: a JSON description, and all its tensors,
@@ -145,7 +146,7 @@ func (m *Model) Parts() (description []byte, parts map[string]*tensors.Tensor, e
 	}
 	add(PartWeights, m.params)
 	if x := m.adapter; x != nil {
-		a.Adapter = &aboutAdapter{x.Spec, x.tie}
+		a.Adapter = &aboutAdapter{x.Spec, x.tie, x.tokenizer}
 		add(PartAdapter, x.params)
 		add(partResidual, x.residual)
 		add(partBegan, x.began)
@@ -222,6 +223,10 @@ func FromParts(b compute.Backend, description []byte, parts map[string]*tensors.
 		if err := m.adapter.match(m); err != nil {
 			return nil, err
 		}
+		if err := m.adapter.putIDs(m); err != nil {
+			return nil, err
+		}
+		m.adapter.tokenizer = d.Adapter.Tokenizer
 	}
 	if len(s.State) > 0 {
 		m.SetMoments(s)

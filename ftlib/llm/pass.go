@@ -211,7 +211,7 @@ func (p *Pass) Pull(s Slopes) error {
 	seen := map[string]bool{}
 	var counted []string
 	for _, name := range heads {
-		if name = e.stored(name); name != embedName && !seen[name] { // a tied head's is counted with the embedding
+		if name = e.stored(name); !e.withEmbedding(name) && !seen[name] {
 			seen[name] = true
 			counted = append(counted, name)
 		}

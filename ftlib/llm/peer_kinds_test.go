@@ -2,14 +2,17 @@ package llm
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"ftlab/ftlib"
+	"ftlab/ftlib/corpus"
 	"ftlab/ftlib/safetensors"
 )
 
@@ -31,17 +34,44 @@ def stir(m):
 for j in jobs["kinds"]:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        m = PeftModel.from_pretrained(base(j), j["ours"]).eval()
+        b = base(j)
+        if j.get("vocab"):
+            b.resize_token_embeddings(j["vocab"])
+        m = PeftModel.from_pretrained(b, j["ours"]).eval()
     assert not [w for w in seen if "missing" in str(w.message).lower()], [str(w.message) for w in seen]
     with torch.no_grad():
         out["ours/" + j["name"]] = m(x).logits.contiguous()
     s = {k.lower(): v for k, v in j["spec"].items() if v is not None}
     torch.manual_seed(1)
-    m = get_peft_model(base(j), LoraConfig(**s)).eval()
+    b = base(j)
+    if j.get("vocab"):
+        b.resize_token_embeddings(j["vocab"])
+    m = get_peft_model(b, LoraConfig(**s)).eval()
     stir(m)
     m.save_pretrained(j["theirs"])
     with torch.no_grad():
         out["theirs/" + j["name"]] = m(x).logits.contiguous()
+for j in jobs.get("scores") or []:
+    from transformers import AutoModelForSequenceClassification
+    b = AutoModelForSequenceClassification.from_pretrained(j["base"], dtype=torch.float32, num_labels=1)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        m = PeftModel.from_pretrained(b, j["ours"]).eval()
+    assert not [w for w in seen if "missing" in str(w.message).lower()], [str(w.message) for w in seen]
+    m.config.pad_token_id = 0
+    with torch.no_grad():
+        out["ours/" + j["name"]] = m(x).logits.contiguous()
+    torch.manual_seed(1)
+    b = AutoModelForSequenceClassification.from_pretrained(j["base"], dtype=torch.float32, num_labels=1)
+    m = get_peft_model(b, LoraConfig(r=4, target_modules=["q_proj", "up_proj"], task_type="SEQ_CLS")).eval()
+    m.config.pad_token_id = 0
+    stir(m)
+    m.save_pretrained(j["theirs"])
+    with torch.no_grad():
+        out["theirs/" + j["name"]] = m(x).logits.contiguous()
+if jobs.get("combine") is None:
+    save_file(out, sys.argv[2])
+    sys.exit()
 m = None
 for i, p in enumerate(jobs["combine"]["adapters"]):
     if m is None:
@@ -63,58 +93,172 @@ save_file(out, sys.argv[2])
 // are combined as PEFT's add_weighted_adapter does. It needs FTLAB_PYTHON, as
 // TestPEFTReadsOurAdapters does.
 func TestPEFTKinds(t *testing.T) {
+	p := newKindsPeer(t)
+	for _, name := range sortedKeys(adapterKinds) {
+		if !strings.HasPrefix(name, "outside ") {
+			p.add(name, 0)
+		}
+	}
+	p.combine()
+	p.compare()
+}
+
+// The same for embedding, head and rows of tokens, new ones among them, and for the score
+// heads of reward models.
+func TestPEFTOutside(t *testing.T) {
+	p := newKindsPeer(t)
+	for _, name := range outsideKinds() {
+		p.add(name, 0)
+	}
+	for _, name := range []string{"outside rows", "outside rows, head", "outside tied rows", "outside embed"} {
+		p.add(name, 3)
+	}
+	for _, model := range []string{"llama", "qwen2"} {
+		p.score(model)
+	}
+	p.compare()
+}
+
+// kindsJob is an adapter that goes to PEFT, and one of its kind that comes from it.
+type kindsJob struct {
+	Name   string         `json:"name"`
+	Base   string         `json:"base"`
+	Ours   string         `json:"ours"`
+	Theirs string         `json:"theirs"`
+	Spec   map[string]any `json:"spec"`
+	Vocab  int            `json:"vocab,omitempty"` // after new tokens
+
+	model string
+}
+
+// kindsPeer collects what PEFT is to do in one process.
+type kindsPeer struct {
+	t      *testing.T
+	python string
+	dir    string
+	batch  *corpus.Batch
+	want   map[string][]float32
+	kinds  []kindsJob
+	scores []kindsJob
+	both   any
+}
+
+func newKindsPeer(t *testing.T) *kindsPeer {
 	python := os.Getenv("FTLAB_PYTHON")
 	if python == "" || exec.Command(python, "-c", "import torch, peft, transformers").Run() != nil {
 		t.Skip("SKIPPED: FTLAB_PYTHON does not name a Python with torch, transformers and peft")
 	}
-	type job struct {
-		Name   string         `json:"name"`
-		Base   string         `json:"base"`
-		Ours   string         `json:"ours"`
-		Theirs string         `json:"theirs"`
-		Spec   map[string]any `json:"spec"`
+	return &kindsPeer{t: t, python: python, dir: t.TempDir(), batch: rowsOf([]int32{1, 5, 9, 3, 2, 7, 11, 4}), want: map[string][]float32{}}
+}
+
+func (p *kindsPeer) job(name, model string, m *Model) kindsJob {
+	n := fmt.Sprint(len(p.kinds) + len(p.scores))
+	j := kindsJob{Name: name, model: model, Base: m.Path, Ours: filepath.Join(p.dir, "ours", n), Theirs: filepath.Join(p.dir, "theirs", n)}
+	if err := os.MkdirAll(j.Ours, 0o755); err != nil {
+		p.t.Fatal(err)
 	}
-	dir := t.TempDir()
-	ids := []int32{1, 5, 9, 3, 2, 7, 11, 4}
-	batch := rowsOf(ids)
-	want := map[string][]float32{}
-	var kinds []job
-	for i, name := range sortedKeys(adapterKinds) {
-		c := adapterKinds[name]
-		m := loadGolden(t, c.model)
-		a, err := m.NewAdapter(c.spec, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stir(t, m, rand.New(rand.NewPCG(1, 9)))
-		want["ours/"+name] = logitsOf(t, m, batch)
-		j := job{Name: name, Base: m.Path, Ours: filepath.Join(dir, "ours", string(rune('a'+i))), Theirs: filepath.Join(dir, "theirs", string(rune('a'+i)))}
-		if err := os.MkdirAll(j.Ours, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := a.Save(j.Ours, m.Path); err != nil {
-			t.Fatal(err)
-		}
-		s, err := resolve(c.spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		j.Spec = map[string]any{"r": s.R, "lora_alpha": s.Alpha, "target_modules": a.targetNames(), "use_rslora": s.RSLoRA, "task_type": "CAUSAL_LM"}
-		if s.Init != "" {
-			j.Spec["init_lora_weights"] = s.Init
-		}
-		if len(s.RankPattern) > 0 {
-			j.Spec["rank_pattern"] = s.RankPattern
-		}
-		if len(s.AlphaPattern) > 0 {
-			j.Spec["alpha_pattern"] = s.AlphaPattern
-		}
-		if len(s.SaveModules) > 0 {
-			j.Spec["modules_to_save"] = s.SaveModules
-			j.Spec["ensure_weight_tying"] = a.tie
-		}
-		kinds = append(kinds, j)
+	return j
+}
+
+// score adds a reward model: an adapter with a score head.
+func (p *kindsPeer) score(model string) {
+	t := p.t
+	m := loadGolden(t, model)
+	a, err := m.NewAdapter(ftlib.LoRA{R: 4, Targets: []string{"v_proj", "down_proj"}}, 1)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := m.NewScoreHead(1, false, 2); err != nil {
+		t.Fatal(err)
+	}
+	stir(t, m, rand.New(rand.NewPCG(1, 9)))
+	j := p.job("score "+model, model, m)
+	p.want["ours/"+j.Name] = p.scoreOf(m)
+	if err := a.Save(j.Ours, m.Path); err != nil {
+		t.Fatal(err)
+	}
+	p.scores = append(p.scores, j)
+}
+
+// scoreOf is the score at the last token.
+func (p *kindsPeer) scoreOf(m *Model) []float32 {
+	e, err := NewEngine(m, EngineOptions{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	pass, err := e.Forward(p.batch, ForwardOptions{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer pass.Close()
+	s, err := pass.Scores([]int32{7})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return s
+}
+
+// add makes an adapter of a kind, with more tokens in the vocabulary and rows for them.
+func (p *kindsPeer) add(name string, more int) {
+	t := p.t
+	c := adapterKinds[name]
+	m := loadGolden(t, c.model)
+	if more > 0 {
+		name += " new"
+		if err := m.Resize(m.Config.Vocab + more); err != nil {
+			t.Fatal(err)
+		}
+		if len(c.spec.Tokens) > 0 {
+			tokens := map[string][]int{}
+			for module, ids := range c.spec.Tokens {
+				tokens[module] = slices.Clone(ids)
+				for i := range more {
+					tokens[module] = append(tokens[module], m.Config.Vocab-more+i)
+				}
+			}
+			c.spec.Tokens = tokens
+		}
+	}
+	a, err := m.NewAdapter(c.spec, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stir(t, m, rand.New(rand.NewPCG(1, 9)))
+	p.want["ours/"+name] = logitsOf(t, m, p.batch)
+	j := p.job(name, c.model, m)
+	if more > 0 {
+		j.Vocab = m.Config.Vocab
+	}
+	if err := a.Save(j.Ours, m.Path); err != nil {
+		t.Fatal(err)
+	}
+	s, err := resolve(c.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Spec = map[string]any{"r": s.R, "lora_alpha": s.Alpha, "target_modules": a.targetNames(), "use_rslora": s.RSLoRA, "task_type": "CAUSAL_LM"}
+	if s.Init != "" {
+		j.Spec["init_lora_weights"] = s.Init
+	}
+	if len(s.RankPattern) > 0 {
+		j.Spec["rank_pattern"] = s.RankPattern
+	}
+	if len(s.AlphaPattern) > 0 {
+		j.Spec["alpha_pattern"] = s.AlphaPattern
+	}
+	if len(s.SaveModules) > 0 {
+		j.Spec["modules_to_save"] = s.SaveModules
+		j.Spec["ensure_weight_tying"] = a.tie
+	}
+	if len(s.Tokens) > 0 {
+		j.Spec["trainable_token_indices"] = s.Tokens
+	}
+	p.kinds = append(p.kinds, j)
+}
+
+// combine adds three adapters that are combined in every way.
+func (p *kindsPeer) combine() {
+	t, dir := p.t, p.dir
 	m := loadGolden(t, "llama")
 	var adapters []*Adapter
 	var paths []string
@@ -148,7 +292,7 @@ func TestPEFTKinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.SetAdapter(both)
-		want["combine/"+name] = logitsOf(t, m, batch)
+		p.want["combine/"+name] = logitsOf(t, m, p.batch)
 		o := map[string]any{"name": name, "type": c.Type, "weights": weights, "majority": "total"}
 		if c.Density > 0 {
 			o["density"] = c.Density
@@ -161,7 +305,13 @@ func TestPEFTKinds(t *testing.T) {
 		}
 		list = append(list, o)
 	}
-	data, err := json.Marshal(map[string]any{"kinds": kinds, "combine": map[string]any{"base": m.Path, "adapters": paths, "types": list}})
+	p.both = map[string]any{"base": m.Path, "adapters": paths, "types": list}
+}
+
+// compare runs PEFT and compares all logits.
+func (p *kindsPeer) compare() {
+	t, dir, want := p.t, p.dir, p.want
+	data, err := json.Marshal(map[string]any{"kinds": p.kinds, "scores": p.scores, "combine": p.both})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +319,7 @@ func TestPEFTKinds(t *testing.T) {
 	if err := os.WriteFile(in, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := exec.Command(python, "-c", kindsScript, in, out).CombinedOutput(); err != nil {
+	if text, err := exec.Command(p.python, "-c", kindsScript, in, out).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	f, err := safetensors.Open(out)
@@ -177,8 +327,8 @@ func TestPEFTKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for _, j := range kinds { // what PEFT wrote
-		m := loadGolden(t, adapterKinds[j.Name].model)
+	for _, j := range append(p.kinds, p.scores...) { // what PEFT wrote
+		m := loadGolden(t, j.model)
 		_, err := m.LoadAdapter(j.Theirs)
 		if j.Name == "pissa niter" { // drawn at random by PEFT, and not kept
 			if err == nil || !strings.Contains(err.Error(), "nobody can repeat") {
@@ -190,7 +340,11 @@ func TestPEFTKinds(t *testing.T) {
 			t.Errorf("%s: %v", j.Name, err)
 			continue
 		}
-		want["theirs/"+j.Name] = logitsOf(t, m, batch)
+		if m.Labels() > 0 {
+			want["theirs/"+j.Name] = p.scoreOf(m)
+		} else {
+			want["theirs/"+j.Name] = logitsOf(t, m, p.batch)
+		}
 	}
 	for _, key := range sortedKeys(want) {
 		x, err := f.Tensor(key)

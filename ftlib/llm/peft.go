@@ -42,11 +42,12 @@ type peftConfig struct {
 	Init         json.RawMessage    `json:"init_lora_weights,omitempty"`
 	SaveModules  []string           `json:"modules_to_save"`
 	Tie          bool               `json:"ensure_weight_tying,omitempty"`
+	Tokens       json.RawMessage    `json:"trainable_token_indices,omitempty"`
 }
 
 // unsupported are keys of PEFT that change the result and are not built here; an
 // adapter that sets one is refused rather than computed wrongly.
-var unsupported = []string{"layer_replication", "trainable_token_indices", "target_parameters",
+var unsupported = []string{"layer_replication", "target_parameters",
 	"use_qalora", "alora_invocation_tokens", "lora_bias", "use_bdlora", "kasa_config", "arrow_config", "fan_in_fan_out"}
 
 // LoadAdapter reads a PEFT adapter directory and switches it on. Keys of its
@@ -71,9 +72,18 @@ func (m *Model) LoadAdapter(dir string) (*Adapter, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if err := m.grow(a, f); err != nil {
+		return nil, err
+	}
+	if err := a.checkOutside(m); err != nil {
+		return nil, fmt.Errorf("llm: %s: %w", path, err)
+	}
 	if err := a.read(m, f); err != nil {
 		a.Close()
 		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err == nil {
+		a.tokenizer = dir
 	}
 	m.SetAdapter(a)
 	return a, nil
@@ -124,7 +134,11 @@ func (m *Model) parseAdapter(data []byte) (*Adapter, error) {
 		}
 		targets = []string{one}
 	}
-	spec, err := resolve(ftlib.LoRA{R: c.R, Alpha: c.Alpha, Dropout: c.Dropout, Targets: targets, Bias: c.Bias, RSLoRA: c.RSLoRA, DoRA: c.DoRA,
+	tokens, err := tokenIndices(c.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := resolve(ftlib.LoRA{Tokens: tokens, R: c.R, Alpha: c.Alpha, Dropout: c.Dropout, Targets: targets, Bias: c.Bias, RSLoRA: c.RSLoRA, DoRA: c.DoRA,
 		RankPattern: c.RankPattern, AlphaPattern: c.AlphaPattern, SaveModules: savedModules(c.SaveModules), Init: mutatingInit(c.Init)})
 	if err != nil {
 		return nil, err
@@ -165,10 +179,10 @@ func (a *Adapter) read(m *Model, f *safetensors.File) error {
 	for _, module := range a.Modules() {
 		s := a.specs[module]
 		out, in := m.moduleDims(module)
-		if err := want(module+".lora_A", s.R, in); err != nil {
+		if err := want(downName(module), s.R, in); err != nil {
 			return err
 		}
-		if err := want(module+".lora_B", out, s.R); err != nil {
+		if err := want(upName(module), out, s.R); err != nil {
 			return err
 		}
 		if s.DoRA {
@@ -201,6 +215,22 @@ func (a *Adapter) read(m *Model, f *safetensors.File) error {
 			return err
 		}
 	}
+	rows := a.tokenRows(m)
+	for _, weight := range sortedKeys(rows) {
+		name, _ := rowsName(weight)
+		if err := want(name, len(rows[weight]), m.Config.Hidden); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{embedName, headName} {
+		problem, err := a.passBase(m, f, name, have)
+		if err != nil {
+			return err
+		}
+		if problem != "" {
+			wrong = append(wrong, problem)
+		}
+	}
 	for _, key := range have {
 		wrong = append(wrong, key+" is left over")
 	}
@@ -211,6 +241,9 @@ func (a *Adapter) read(m *Model, f *safetensors.File) error {
 		}
 		return fmt.Errorf("llm: %s does not fit the model: %s", f.Path, strings.Join(wrong, "; "))
 	}
+	if err := a.putIDs(m); err != nil {
+		return err
+	}
 	return a.settle(m)
 }
 
@@ -219,7 +252,7 @@ func peftName(name string) string {
 	switch {
 	case strings.HasSuffix(name, ".lora_m"):
 		name = strings.TrimSuffix(name, ".lora_m") + ".lora_magnitude_vector.weight"
-	case strings.Contains(name, ".lora_"):
+	case strings.Contains(name, ".lora_") && name != embedDown && name != embedUp:
 		name += ".weight"
 	}
 	return peftPrefix + name
@@ -237,6 +270,11 @@ func internalName(name string) string {
 	}
 	if strings.Contains(name, ".lora_") {
 		return strings.TrimSuffix(name, ".weight")
+	}
+	for _, whole := range []string{".token_adapter.weight", ".original_module.weight"} { // of a base that was saved too
+		if module, ok := strings.CutSuffix(name, whole); ok {
+			return module + ".weight"
+		}
 	}
 	return name
 }
@@ -294,6 +332,11 @@ func (a *Adapter) Save(dir, base string) error {
 	}
 	if c.AlphaPattern == nil {
 		c.AlphaPattern = map[string]float64{}
+	}
+	if len(a.Spec.Tokens) > 0 {
+		if c.Tokens, err = json.Marshal(a.Spec.Tokens); err != nil {
+			return err
+		}
 	}
 	if w := a.params[scoreName]; w != nil {
 		c.SaveModules, c.Task = append(c.SaveModules, "score"), "SEQ_CLS"

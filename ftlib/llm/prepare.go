@@ -3,6 +3,7 @@ package llm
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -107,9 +108,17 @@ func (e *Engine) Prepare(batch *corpus.Batch, loss TokenLoss, grad bool) error {
 		}
 	}
 	add(head, headIn)
-	add(e.first, shapesOf(group(e.param(embedName))), []shapes.Shape{i32(3, batch.B, batch.T)})
-	if grad && e.train[embedName] {
-		add(e.dEmbed[0], []shapes.Shape{hidden, i32(n)})
+	add(e.first, shapesOf(e.tensorsOf(e.embedParams())), []shapes.Shape{i32(3, batch.B, batch.T)})
+	if train := e.embedTrain(); grad && len(train) > 0 {
+		in := concat([]shapes.Shape{hidden, i32(n)}, shapesOf(e.tensorsOf(e.embedParams()[1:])))
+		if slices.ContainsFunc(e.headTrain(), func(name string) bool { return e.withEmbedding(e.stored(name)) }) {
+			for _, t := range e.tensorsOf(train) { // the head's gradient is there first
+				in = append(in, f32(t.Shape().Dimensions...))
+			}
+			add(e.dEmbed[1], in)
+		} else {
+			add(e.dEmbed[0], in)
+		}
 	}
 	return Parallel(jobs...)
 }

@@ -136,7 +136,7 @@ func (m *Model) scored() []string {
 				names = append(names, name)
 			}
 		}
-		if m.Config.Tied && !m.headTied(m.adapter) {
+		if m.Config.Tied && !m.mergedTied(m.adapter) {
 			names = append(names, headName)
 		}
 	}
@@ -146,7 +146,7 @@ func (m *Model) scored() []string {
 // withScore is the configuration of the model with the adapter's score head.
 func (m *Model) withScore() Config {
 	c := m.Config
-	if m.Config.Tied && !m.headTied(m.adapter) {
+	if m.Config.Tied && !m.mergedTied(m.adapter) {
 		c = c.untied()
 	}
 	if m.adapter != nil && m.adapter.params[scoreName] != nil {

@@ -208,7 +208,7 @@ func parse(data []byte, s side) (*Tokenizer, error) {
 		"model": &f.Model}); err != nil {
 		return nil, err
 	}
-	t := &Tokenizer{added: newAddedVocab(), source: source{"tokenizer.json", data, s.raw}}
+	t := &Tokenizer{added: newAddedVocab(), source: source{"tokenizer.json", data, s.raw}, side: s}
 	var err error
 	if t.model, t.vocab, err = parseModel(f.Model); err != nil {
 		return nil, fmt.Errorf("model: %w", err)

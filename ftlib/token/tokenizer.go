@@ -22,6 +22,7 @@ type Tokenizer struct {
 	hash    string
 	config  Config
 	source  source
+	side    side // what lay beside the tokenizer, to build another from it
 	// firstOnly: Metaspace looks at where a piece began, so that alignments are
 	// needed even where no offsets are asked for.
 	firstOnly bool

@@ -89,7 +89,7 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 	}
 	d := &Data{}
 	var err error
-	if o.tok, err = token.Load(dir); err != nil {
+	if o.tok, _, err = tokenizerOf(run); err != nil {
 		return nil, err
 	}
 	if o.tmpl, err = templateOf(run.Data.Template, dir); err != nil {
@@ -164,7 +164,11 @@ func openData(run ftlib.Run, dir string) (*Data, error) {
 		}
 		heldGroups, d.Held = firstRows(heldGroups, run.Eval.Rows)
 	}
-	if err := inVocabulary(vocabulary(run.Model.Path), o.tok, groups, heldGroups); err != nil {
+	size := vocabulary(run.Model.Path)
+	if len(run.Model.NewTokens) > 0 || run.Model.Adapter != "" {
+		size = max(size, o.tok.Size())
+	}
+	if err := inVocabulary(size, o.tok, groups, heldGroups); err != nil {
 		return nil, err
 	}
 	for i, a := range []*corpus.Audit{&d.Audit, &heldAudit} {

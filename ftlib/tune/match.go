@@ -9,7 +9,6 @@ import (
 	"ftlab/ftlib/eval"
 	"ftlab/ftlib/lab"
 	"ftlab/ftlib/llm"
-	"ftlab/ftlib/token"
 )
 
 // Match asks a model the questions of run.Data.Train (see [Questions]), greedily, and
@@ -37,7 +36,7 @@ func Match(ctx context.Context, run ftlib.Run, maxNew int) (eval.Matches, []stri
 			return eval.Matches{}, nil, err
 		}
 	}
-	tok, err := token.Load(tokenizerDir(run.Model.Path))
+	tok, _, err := tokenizerOf(run)
 	if err != nil {
 		return eval.Matches{}, nil, err
 	}

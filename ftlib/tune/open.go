@@ -176,6 +176,9 @@ func (d *Data) beside(run ftlib.Run) func(dir string, whole bool) error {
 				return err
 			}
 		}
+		if d.Tokenizer != nil && len(run.Model.NewTokens) > 0 && !whole {
+			return d.Tokenizer.Save(dir) // which the model's directory does not have
+		}
 		if !whole || d.Tokenizer == nil {
 			return nil
 		}

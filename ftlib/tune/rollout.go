@@ -125,7 +125,7 @@ func openOnline(run ftlib.Run, g *given, rewards map[string]reward.Func) (Steppe
 		o.Close()
 		return nil, "", err
 	}
-	if o.tok, err = token.Load(tokenizerDir(run.Model.Path)); err != nil {
+	if o.tok, _, err = tokenizerOf(run); err != nil {
 		return fail(err)
 	}
 	prompts, answers, passes := m.plan(run)

@@ -11,7 +11,6 @@ import (
 	"ftlab/ftlib/lab"
 	"ftlab/ftlib/llm"
 	"ftlab/ftlib/reward"
-	"ftlab/ftlib/token"
 )
 
 // solver answers the problems of a data set, several times each, and has the answers judged:
@@ -60,7 +59,7 @@ func openSolver(run ftlib.Run, roll ftlib.Rollout, own map[string]reward.Func) (
 			return fail(err)
 		}
 	}
-	if o.tok, err = token.Load(tokenizerDir(run.Model.Path)); err != nil {
+	if o.tok, _, err = tokenizerOf(run); err != nil {
 		return fail(err)
 	}
 	if o.gen, err = llm.NewGenerator(m, llm.GeneratorOptions{Tokenizer: o.tok, MaxRows: 64}); err != nil {

@@ -72,6 +72,9 @@ func openTrainer(run ftlib.Run, n needs, g *given) (t trainer, about string, err
 // trainerOf makes what trains a loaded model, with the adapter that it has on or with that
 // of the specification.
 func trainerOf(run ftlib.Run, m *llm.Model, dtype dtypes.DType, n needs, adapted bool) (t trainer, err error) {
+	if err := growVocabulary(&run, m); err != nil {
+		return t, err
+	}
 	switch {
 	case adapted:
 	case run.Model.Adapter != "":
