@@ -31,6 +31,9 @@ func savedModules(modules []string) []string {
 		}
 		out = append(out, name)
 	}
+	if slices.Contains(out, "score") { // PEFT names both for a classifier, which has the one or the other
+		out = slices.DeleteFunc(out, func(name string) bool { return name == "classifier" })
+	}
 	return out
 }
 

@@ -222,7 +222,10 @@ func (a *Adapter) read(m *Model, f *safetensors.File) error {
 			return err
 		}
 	}
-	for _, name := range []string{embedName, headName} {
+	if m.Config.Tied && a.params[embedRows] != nil {
+		delete(have, headRows) // the embedding's again
+	}
+	for _, name := range []string{embedName, headName, headBiasName} {
 		problem, err := a.passBase(m, f, name, have)
 		if err != nil {
 			return err
