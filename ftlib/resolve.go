@@ -93,6 +93,7 @@ func (r Run) Clone() Run {
 		p := *r.Parent
 		r.Parent = &p
 	}
+	r.ReportTo = slices.Clone(r.ReportTo)
 	r.Model.Freeze, r.Model.NewTokens = slices.Clone(r.Model.Freeze), slices.Clone(r.Model.NewTokens)
 	r.Method = cloneMethod(r.Method)
 	if r.Data.Columns != nil {

@@ -8,6 +8,8 @@ type Run struct {
 	Out  string `json:"output_dir,omitempty" yaml:"output_dir,omitempty"` // where runs are kept; zero: "runs"
 	Seed int64  `json:"seed,omitempty" yaml:"seed,omitempty"`             // of shuffling, dropout, initialisation, sampling; zero: 42
 
+	ReportTo []string `json:"report_to,omitempty" yaml:"report_to,omitempty"` // besides metrics.jsonl: "tensorboard" writes event files into the run's directory
+
 	Model  Model  `json:"model" yaml:"model"`
 	Data   Data   `json:"data" yaml:"data"`
 	LoRA   *LoRA  `json:"lora,omitempty" yaml:"lora,omitempty"` // nil: full fine-tuning

@@ -85,6 +85,9 @@ func (r Run) Validate() error {
 		c.errorf("optim.momentum", "belongs to optim.optim: sgd; %s has adam_beta1", o.ResolvedName())
 	}
 	c.within("optim.learning_rate", o.LearningRate, 0, math.MaxFloat64)
+	for _, to := range r.ReportTo {
+		c.oneOf("report_to", to, "tensorboard")
+	}
 	c.oneOf("optim.lr_scheduler_type", o.Schedule, "linear", "cosine", "constant")
 	c.atLeast("optim.warmup_steps", o.WarmupSteps, 0)
 	c.below("optim.warmup_ratio", o.WarmupRatio)

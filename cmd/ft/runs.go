@@ -27,7 +27,8 @@ directory that --dir names.
 
   ft runs list
   ft runs show RUN
-  ft runs compare RUN RUN...
+  ft runs compare RUN RUN... --html runs.html
+  ft runs tensorboard RUN...              event files of runs, for TensorBoard
   ft runs resume RUN                      go on from the last checkpoint
   ft runs branch RUN --step 200 --set optim.learning_rate=5e-5
   ft runs rollback RUN --step 200         make step 200 the last one again
@@ -39,7 +40,7 @@ While a process trains the run, from any other one:
   ft runs rollback RUN --step 200         in place: it trains on from there`,
 	}
 	cmd.PersistentFlags().String("dir", "runs", "directory of the runs")
-	cmd.AddCommand(runsListCmd(), runsShowCmd(), runsCompareCmd(), runsResumeCmd(), runsBranchCmd(), runsRollbackCmd())
+	cmd.AddCommand(runsListCmd(), runsShowCmd(), runsCompareCmd(), runsResumeCmd(), runsBranchCmd(), runsRollbackCmd(), runsTensorBoardCmd())
 	cmd.AddCommand(controlCmds()...)
 	return cmd
 }
@@ -160,7 +161,8 @@ func runsShowCmd() *cobra.Command {
 }
 
 func runsCompareCmd() *cobra.Command {
-	return &cobra.Command{
+	var page string
+	cmd := &cobra.Command{
 		Use: "compare RUN RUN...", Short: "Compare runs: what differs in their settings and results", Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var infos []ckpt.Info
@@ -172,6 +174,9 @@ func runsCompareCmd() *cobra.Command {
 				infos = append(infos, in)
 			}
 			c := ckpt.Compare(infos...)
+			if page != "" {
+				return comparePage(page, c, infos)
+			}
 			if wantJSON(cmd) {
 				return printJSON(cmd, c)
 			}
@@ -202,6 +207,8 @@ func runsCompareCmd() *cobra.Command {
 			return table(cmd.OutOrStdout(), rows)
 		},
 	}
+	cmd.Flags().StringVar(&page, "html", "", "write a page with charts to this file instead")
+	return cmd
 }
 
 func runsResumeCmd() *cobra.Command {

@@ -105,7 +105,10 @@ func (f Figure) Update(id string) (string, error) {
 func (f Figure) Page() (string, error) { return Page(f.Title, f) }
 
 // Page puts several figures on one page.
-func Page(title string, figures ...Figure) (string, error) {
+func Page(title string, figures ...Figure) (string, error) { return PageWith(title, "", figures...) }
+
+// PageWith is [Page] with HTML above the figures, a table for instance.
+func PageWith(title, above string, figures ...Figure) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -114,6 +117,7 @@ func Page(title string, figures ...Figure) (string, error) {
 color:light-dark(#22272e,#e6e8eb);background:light-dark(#ffffff,#1f2329)}.ftlab-chart{margin-bottom:2em}</style>
 </head><body>
 `, html.EscapeString(title))
+	b.WriteString(above)
 	for i, f := range figures {
 		library := ""
 		if i == 0 {

@@ -174,6 +174,11 @@ func WriteHTML(path, title string, figures ...Figure) error {
 	if err != nil {
 		return err
 	}
+	return Save(path, page)
+}
+
+// Save writes a page to a file that is whole or not there.
+func Save(path, page string) error {
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 	if err := os.WriteFile(tmp, []byte(page), 0o644); err != nil {
 		return fmt.Errorf("chart: %w", err)

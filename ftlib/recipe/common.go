@@ -32,6 +32,12 @@ var unusedPrefixes = []string{"wandb_", "mlflow_", "comet_", "swanlab_", "hub_",
 
 // common are the names of transformers' TrainingArguments, which all three tools share.
 var common = map[string]rule{
+	"report_to": {value: func(_ *importer, text string) (string, Verdict, string) {
+		if strings.Contains(text, "tensorboard") {
+			return "report_to=tensorboard", Kept, ""
+		}
+		return "", Unused, "metrics.jsonl holds everything; report_to: tensorboard writes event files too"
+	}},
 	"warmup_ratio":      {to: "optim.warmup_ratio"},
 	"lr_scheduler_type": {value: schedule},
 	"optim":             {value: optimizer},

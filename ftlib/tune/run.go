@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 	"ftlab/ftlib/ckpt"
 	"ftlab/ftlib/llm"
 	"ftlab/ftlib/reward"
+	"ftlab/ftlib/tensorboard"
 )
 
 // Options are what a run needs besides its specification. The zero value trains
@@ -87,6 +89,7 @@ func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
 	}
 	defer d.Close()
 	l.Dir = d
+	defer l.report()()
 	return p.train(ctx, l, g, run.Name)
 }
 
@@ -150,7 +153,24 @@ func Resume(ctx context.Context, dir string, o Options) (Result, error) {
 	if err := l.ResumeLatest(); err != nil {
 		return Result{}, err
 	}
+	defer l.report()()
 	return p.train(ctx, l, g, run.Name)
+}
+
+// report adds the sinks that the run asks for; what it returns closes them.
+func (l *Loop) report() (stop func()) {
+	if !slices.Contains(l.Run.ReportTo, "tensorboard") {
+		return func() {}
+	}
+	w, before := tensorboard.NewWriter(filepath.Join(l.Dir.Path, "tensorboard")), l.Sink
+	l.Sink = ftlib.SinkFunc(func(e ftlib.Event) error {
+		err := w.Event(e)
+		if before != nil {
+			err = errors.Join(err, before.Event(e))
+		}
+		return err
+	})
+	return func() { w.Close() }
 }
 
 // parts opens the model and the data, both at once.

@@ -171,3 +171,41 @@ func TestDamagedLatestIsSkippedWithAWarning(t *testing.T) {
 	}
 	sameRun(t, whole, dir)
 }
+
+// A run that reports to TensorBoard writes an event file for each part of its life.
+func TestReportToTensorBoard(t *testing.T) {
+	base := t.TempDir()
+	input := filepath.Join(base, "rows.jsonl")
+	if err := os.WriteFile(input, []byte("{}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := fakeOptions(t, input)
+	spec := fakeSpec(filepath.Join(base, "runs"))
+	spec.Name, spec.ReportTo = "tb", []string{"tensorboard"}
+	ctx, cancel := context.WithCancel(context.Background())
+	o.Sink = ftlib.SinkFunc(func(e ftlib.Event) error {
+		if e.Type == ftlib.EventStep && e.Step == 4 {
+			cancel()
+		}
+		return nil
+	})
+	res, err := Run(ctx, spec, o)
+	if err != nil || res.Status != ckpt.Interrupted {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if res, err = Resume(context.Background(), res.Dir, o); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(res.Dir, "tensorboard", "events.out.tfevents.*"))
+	steps := 0
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps += strings.Count(string(data), "train/loss")
+	}
+	if len(files) != 2 || steps != res.Steps {
+		t.Errorf("%d files with %d of %d steps", len(files), steps, res.Steps)
+	}
+}
