@@ -34,6 +34,7 @@ var mayImport = map[string]string{
 	"ftlib/tensorboard": "ftlib",
 	"ftlib/sweep":       "ftlib ftlib/chart ftlib/ckpt",
 	"ftlib/chart":       "ftlib",
+	"ftlib/lens":        "ftlib/chart ftlib/corpus ftlib/llm ftlib/quant ftlib/safetensors ftlib/svd ftlib/token",
 	"ftlib/health":      "ftlib",
 	"ftlib/loss":        "",
 	"ftlib/verify":      "",
