@@ -18,6 +18,7 @@ const (
 	EventSave     = "save"     // a checkpoint was written to Path
 	EventControl  = "control"  // a person asked for something while the run went on; Control says what came of it
 	EventWarning  = "warning"  // Message needs a person's attention; the run goes on
+	EventNote     = "note"     // Message is good to know
 	EventError    = "error"    // the run ends here; Message says why and what to do
 	EventEnd      = "end"      // the run is over; Message is "finished", "interrupted" or "stopped early: ..."
 )

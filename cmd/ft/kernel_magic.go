@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -14,7 +15,9 @@ import (
 	"slices"
 	"strings"
 
+	"ftlab/ftlib/plan"
 	"ftlab/kernel/jupyter"
+	"ftlab/kernel/notebook"
 )
 
 // notInCells are the commands that want a terminal or are no use in a cell.
@@ -47,6 +50,10 @@ func labMagics(self string) []jupyter.Magic {
 						return "", keepResident(c, rest)
 					}
 					return "", dropResident(c, rest)
+				case "plan":
+					if shown, err := showPlan(ctx, c, rest); shown || err != nil {
+						return "", err
+					}
 				case "data":
 					if file := rest; file != "" && !strings.ContainsAny(file, " \t") {
 						if _, err := os.Stat(inFolder(c.Dir, file)); err == nil {
@@ -88,10 +95,37 @@ func labMagics(self string) []jupyter.Magic {
 	}
 }
 
+// showPlan draws what ft plan says; false for what is no plan of a run and goes to the shell.
+func showPlan(ctx context.Context, c jupyter.Call, line string) (bool, error) {
+	words := strings.Fields(line)
+	if len(words) == 0 || slices.ContainsFunc(words, func(w string) bool {
+		return slices.Contains([]string{"guide", "budget", "devices", "choose", "--calibrate", "--json", "--help", "-h"}, w) || strings.ContainsAny(w, `'"$;|&`)
+	}) {
+		return false, nil
+	}
+	if !strings.HasPrefix(words[0], "-") {
+		words[0] = inFolder(c.Dir, words[0])
+	}
+	var said, failed bytes.Buffer
+	if code := run(ctx, slices.Concat([]string{"plan", "--json"}, words), &said, &failed); code != exitOK {
+		return true, errors.New(strings.TrimPrefix(strings.TrimSpace(failed.String()), "ft: "))
+	}
+	var r plan.Report
+	if err := json.Unmarshal(said.Bytes(), &r); err != nil {
+		return true, err
+	}
+	page, err := notebook.PlanPage(r)
+	if err == nil {
+		c.Show(r.Text(), page)
+	}
+	return true, err
+}
+
 const ftMagicDoc = `%ft                  what is resident in the device server, and the runs
 %ft keep NAME        make a model resident: a name of models/, or its folder
 %ft drop NAME        free what is resident under a name; files are untouched
 %ft data FILE        what the rows of a data file are, and some of them
+%ft plan RUN.yaml    what a run needs: memory, time, and settings that fit
 %ft COMMAND ...      any command of ft, in the folder of the notebook: %ft runs list
 %%ft train           train as the YAML in the cell says`
 

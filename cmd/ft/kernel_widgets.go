@@ -33,6 +33,7 @@ func startWidgets(log io.Writer) (hub *widget.Hub, end func(), err error) {
 	hub = widget.NewHub()
 	hub.Log = log
 	hub.Host(notebook.HostedWatch, notebook.HostWatch)
+	hub.Host(notebook.HostedChooser, notebook.HostChooser)
 	go func() {
 		if err := hub.Serve(l); err != nil {
 			fmt.Fprintln(log, err)

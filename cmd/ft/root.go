@@ -23,7 +23,7 @@ var commands = []func() *cobra.Command{
 // groups orders the commands in ft --help.
 var groups = []struct{ id, title, names string }{
 	{"data", "Data:", "data tokenize render"},
-	{"train", "Training:", "train sweep runs import"},
+	{"train", "Training:", "plan train sweep runs import"},
 	{"use", "Using a model:", "generate chat eval score verify serve merge adapters export"},
 	{"machine", "This machine:", "doctor device lab repl script kernel version"},
 }

@@ -16,9 +16,11 @@ import (
 
 // compile compiles the program for inputs of these shapes, if it is not yet.
 func (p *program) compile(in []shapes.Shape) error {
-	if _, err := p.exec.Compile(in...); err != nil {
+	g, err := p.exec.Compile(in...)
+	if err != nil {
 		return fmt.Errorf("llm: %s: %w", p.name, err)
 	}
+	p.graph.Store(g)
 	return nil
 }
 

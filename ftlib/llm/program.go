@@ -2,6 +2,7 @@ package llm
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
@@ -10,8 +11,9 @@ import (
 
 // program is a graph compiled once for every combination of input shapes.
 type program struct {
-	name string
-	exec *graph.Exec
+	name  string
+	exec  *graph.Exec
+	graph atomic.Pointer[graph.Graph] // that was compiled or called last
 }
 
 func newProgram(b compute.Backend, name string, fn func(in []*graph.Node) []*graph.Node) (*program, error) {
@@ -19,7 +21,7 @@ func newProgram(b compute.Backend, name string, fn func(in []*graph.Node) []*gra
 	if err != nil {
 		return nil, fmt.Errorf("llm: %s: %w", name, err)
 	}
-	return &program{name, exec.WithName(name).SetMaxCache(-1)}, nil
+	return &program{name: name, exec: exec.WithName(name).SetMaxCache(-1)}, nil
 }
 
 // call runs the program; the outputs are new tensors that the caller frees.
@@ -34,10 +36,11 @@ func (p *program) call(args ...[]*tensors.Tensor) ([]*tensors.Tensor, error) {
 			flat = append(flat, t)
 		}
 	}
-	out, err := p.exec.Call(flat...)
+	out, g, err := p.exec.CallWithGraph(flat...)
 	if err != nil {
 		return nil, fmt.Errorf("llm: %s: %w", p.name, err)
 	}
+	p.graph.Store(g)
 	return out, nil
 }
 

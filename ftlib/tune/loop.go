@@ -47,8 +47,9 @@ type Loop struct {
 	saved    int       // step of the last checkpoint of this process, -1: none
 	asked    bool      // the checkpoint that is being saved is one that a person asked for
 	resumed  bool
-	early    []string // warnings from before the first event
-	about    string   // of data and machine, for the first event
+	early    []string      // warnings from before the first event
+	about    string        // of data and machine, for the first event
+	told     func() string // said once, when the first step has compiled everything; nil: nothing
 	result   Result
 	last     *float64 // loss of the last step
 }
@@ -200,10 +201,25 @@ func (l *Loop) step() error {
 		l.result.FirstLoss = loss
 	}
 	l.last, l.result.Loss, l.result.Step, l.result.Seen = &loss, loss, step, l.state.Seen
+	if err := l.tell(); err != nil {
+		return err
+	}
 	return l.emit(ftlib.Event{
 		Type: ftlib.EventStep, Loss: &loss, LR: lr, GradNorm: norm, Tokens: int(math.Round(tokens)), Seen: l.state.Seen,
 		Metrics: l.result.Metrics, TokensPerSecond: l.timer.rate(), SecondsLeft: l.timer.left(l.plan.Steps - step), Memory: l.memory(),
 	})
+}
+
+// tell says what is known once everything is compiled.
+func (l *Loop) tell() error {
+	told := l.told
+	if l.told = nil; told == nil {
+		return nil
+	}
+	if text := told(); text != "" {
+		return l.emit(ftlib.Event{Type: ftlib.EventNote, Message: text})
+	}
+	return nil
 }
 
 // units is what the loss of a batch is a mean over.

@@ -57,6 +57,8 @@ func (p *Progress) Event(e ftlib.Event) error {
 			return p.line("warning: " + e.Message)
 		}
 		return p.line(fmt.Sprintf("step %d: warning: %s", e.Step, e.Message))
+	case ftlib.EventNote:
+		return p.line(e.Message)
 	case ftlib.EventControl:
 		return p.line(fmt.Sprintf("step %d: %s, by %s", e.Step, e.Message, e.Control.By))
 	case ftlib.EventSample:

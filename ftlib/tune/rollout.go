@@ -132,7 +132,7 @@ func openOnline(run ftlib.Run, g *given, rewards map[string]reward.Func) (Steppe
 	if prompts < 1 || answers < 1 || passes < 1 {
 		return fail(fmt.Errorf("tune: a rollout of %d prompts with %d answers each", prompts, answers))
 	}
-	if o.gen, err = llm.NewGenerator(o.model, llm.GeneratorOptions{Tokenizer: o.tok, MaxRows: min(64, prompts*answers)}); err != nil {
+	if o.gen, err = llm.NewGenerator(o.model, llm.GeneratorOptions{Tokenizer: o.tok, MaxRows: rowsAtOnce(o.model, min(64, prompts*answers), run)}); err != nil {
 		return fail(err)
 	}
 	if o.judges, err = newJudges(roll.Rewards, rewards, o.modelJudge, o.warn); err != nil {

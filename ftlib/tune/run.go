@@ -75,12 +75,20 @@ func Run(ctx context.Context, run ftlib.Run, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("tune: %w", err)
 	}
+	ahead := planned(run, g)
+	if err := foretell(ahead, o.Sink); err != nil {
+		return Result{}, errors.Join(err, d.GiveUp(err))
+	}
 	p, err := o.parts(run, g)
 	if err != nil {
 		return Result{}, errors.Join(err, d.GiveUp(err))
 	}
 	defer p.close()
 	l := o.loop(&run, p)
+	if ahead != nil {
+		l.about += "\n" + "memory: " + ahead.Verdict()
+		l.told = p.told(ahead)
+	}
 	l.early = append(l.early, g.warnings(p.Stepper)...)
 	env := ckpt.NewEnv()
 	env.Inputs, env.Data, env.Backend = p.Inputs, p.Data.summary(), p.Backend

@@ -55,6 +55,8 @@ func main() {
 	methods := flag.Bool("methods", false, "measure the methods of preference and reinforcement learning instead of the training")
 	kernel := flag.Bool("kernel", false, "measure the kernel instead of the training")
 	memory := flag.Bool("memory", false, "measure the memory of QLoRA instead of the training")
+	planned := flag.Bool("plan", false, "compare the planner's estimates of memory and time with steps that run")
+	record := flag.String("record", "", "with -plan: write what was measured to this file")
 	worker := flag.String("worker", "", "run as a worker: train CONFIG, decode BATCH, step ROWS LENGTH, first MODEL (internal)")
 	only := flag.String("only", "", "comma-separated names; empty: all")
 	flag.StringVar(&o.python, "python", "", "Python with torch, transformers, peft and trl")
@@ -69,6 +71,10 @@ func main() {
 	flag.Parse()
 	if *worker != "" {
 		exitOn(runWorker(*worker, flag.Args()))
+		return
+	}
+	if *planned {
+		exitOn(runPlan(*only, *record, *asJSON))
 		return
 	}
 	benches := trainBenches
@@ -98,6 +104,25 @@ func main() {
 		enc.SetIndent("", "  ")
 		exitOn(enc.Encode(all))
 	}
+}
+
+// runPlan prints what the planner says beside what is measured.
+func runPlan(only, record string, asJSON bool) error {
+	var names []string
+	if only != "" {
+		names = strings.Split(only, ",")
+	}
+	say := planResult.print
+	if asJSON {
+		say = func(planResult) {}
+	}
+	all, err := planBench(names, record, say)
+	if err != nil || !asJSON {
+		return err
+	}
+	enc := json.NewEncoder(os.Stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(all)
 }
 
 func (r result) print() {

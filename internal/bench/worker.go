@@ -55,6 +55,9 @@ func runWorker(kind string, args []string) error {
 	if kind == "memory" {
 		return memoryStep(args)
 	}
+	if kind == "plan" {
+		return planStep(args[0])
+	}
 	var round func() error
 	var err error
 	switch kind {

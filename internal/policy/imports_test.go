@@ -36,12 +36,13 @@ var mayImport = map[string]string{
 	"ftlib/chart":       "ftlib",
 	"ftlib/lens":        "ftlib/chart ftlib/corpus ftlib/llm ftlib/quant ftlib/safetensors ftlib/svd ftlib/token",
 	"ftlib/health":      "ftlib",
+	"ftlib/plan":        "ftlib",
 	"ftlib/loss":        "",
 	"ftlib/verify":      "",
 	"ftlib/sandbox":     "",
 	"ftlib/reward":      "ftlib/sandbox ftlib/verify",
 	"ftlib/eval":        "ftlib ftlib/chat ftlib/corpus ftlib/llm ftlib/token ftlib/verify",
-	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/loss ftlib/optim ftlib/quant ftlib/reward ftlib/safetensors ftlib/sweep ftlib/tensorboard ftlib/token ftlib/verify",
+	"ftlib/tune":        "ftlib ftlib/backend ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/lab ftlib/llm ftlib/loss ftlib/optim ftlib/plan ftlib/quant ftlib/reward ftlib/safetensors ftlib/sweep ftlib/tensorboard ftlib/token ftlib/verify",
 
 	"kernel/internal/wire":        "",
 	"kernel/internal/trust":       "kernel/internal/wire",
@@ -54,9 +55,9 @@ var mayImport = map[string]string{
 
 	"kernel/spec":     "",
 	"kernel/jupyter":  "kernel/internal/gopls",
-	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/health ftlib/llm ftlib/sweep ftlib/token ftlib/tune kernel/widget",
+	"kernel/notebook": "ftlib ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/health ftlib/llm ftlib/plan ftlib/sweep ftlib/token ftlib/tune kernel/widget",
 
-	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/export ftlib/lab ftlib/llm ftlib/quant ftlib/recipe ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/sweep ftlib/tensorboard ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/notebook kernel/session kernel/spec kernel/widget internal/serve",
+	"cmd/ft": "ftlib ftlib/backend ftlib/chart ftlib/chat ftlib/ckpt ftlib/corpus ftlib/eval ftlib/export ftlib/lab ftlib/llm ftlib/plan ftlib/quant ftlib/recipe ftlib/reward ftlib/safetensors ftlib/sandbox ftlib/sweep ftlib/tensorboard ftlib/token ftlib/tune ftlib/verify kernel/device kernel/jupyter kernel/notebook kernel/session kernel/spec kernel/widget internal/serve",
 
 	"internal/policy":             "",
 	"internal/bench":              "*",
@@ -79,7 +80,7 @@ var mayImport = map[string]string{
 // noGoMLX lists what stays free of GoMLX, so that it is small, starts fast and can be
 // tested without a backend.
 var noGoMLX = []string{
-	"ftlib", "ftlib/safetensors", "ftlib/quant", "ftlib/svd", "ftlib/gguf", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/health", "ftlib/sweep", "ftlib/recipe", "ftlib/tensorboard", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
+	"ftlib", "ftlib/safetensors", "ftlib/quant", "ftlib/svd", "ftlib/gguf", "ftlib/token", "ftlib/chat", "ftlib/chat/jinja", "ftlib/ckpt", "ftlib/chart", "ftlib/health", "ftlib/plan", "ftlib/sweep", "ftlib/recipe", "ftlib/tensorboard", "ftlib/loss", "ftlib/verify", "ftlib/sandbox", "ftlib/reward",
 	"ftlib/corpus", "kernel/jupyter", "kernel/spec", "kernel/widget", "kernel/internal/link", "internal/browser", "internal/world",
 }
 
