@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ftlab/ftlib"
 )
 
 // Line is something that takes memory.
@@ -180,19 +182,19 @@ func (s Setup) trained() int64 {
 // stateRate is the optimizer's bytes for a trained weight: on the device and, of paged ones on a GPU, in
 // host memory.
 func (s Setup) stateRate() (device, host float64) {
-	eight := 1 + 4.0/256 // a code, and a scale for 256 of them
-	rate := 8.0
-	switch name := strings.TrimPrefix(s.Optim, "paged_"); name {
-	case "adamw_8bit":
-		rate = 2 * eight
-	case "lion", "lion_32bit":
-		rate = 4
-	case "lion_8bit":
-		rate = eight
+	o := ftlib.Optim{Optim: s.Optim}
+	moment := 4.0
+	if o.EightBit() {
+		moment = 1 + 4.0/256 // a code, and a scale for 256 of them
+	}
+	rate := 2 * moment
+	switch o.Rule() {
+	case "lion":
+		rate = moment
 	case "sgd":
 		rate = 0
 		if s.Moment {
-			rate = 4
+			rate = moment
 		}
 	case "adafactor": // a row and a column for each matrix
 		d := float64(s.Shape.Hidden)
@@ -201,7 +203,7 @@ func (s Setup) stateRate() (device, host float64) {
 			rate = 4/float64(max(1, s.LoRA.R)) + 4/d
 		}
 	}
-	if strings.HasPrefix(s.Optim, "paged_") && s.GPU {
+	if o.Paged() && s.GPU {
 		return 0, rate
 	}
 	return rate, 0

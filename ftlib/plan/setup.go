@@ -99,14 +99,9 @@ func SetupOf(run ftlib.Run, shape Shape, at Place) Setup {
 	case run.Model.Load8Bit:
 		s.Weights = "int8"
 	}
-	s.Optim = "adamw_torch"
+	s.Optim, s.Moment = run.Optim.ResolvedName(), run.Optim.Momentum > 0
 	for _, kv := range run.Settings() {
-		switch kv[0] {
-		case "optim.optim":
-			s.Optim = kv[1]
-		case "optim.momentum":
-			s.Moment = kv[1] != "" && kv[1] != "0"
-		case "model.stream":
+		if kv[0] == "model.stream" {
 			s.Stream = kv[1] != "" && kv[1] != "false"
 		}
 	}
