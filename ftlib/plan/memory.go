@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"ftlab/ftlib"
 )
 
 // Line is something that takes memory.
@@ -104,111 +102,6 @@ type memory struct {
 	n int64 // tokens of a micro-batch
 }
 
-// rate is the bytes of a weight of a type, packed scales included.
-func (s Setup) rate(weights string) float64 {
-	switch weights {
-	case "bfloat16", "float16":
-		return 2
-	case "int8":
-		return 1 + 4/float64(s.Shape.Hidden)
-	case "nf4", "fp4":
-		block := float64(max(1, s.Block))
-		if s.Double { // a byte a block, and a float32 for 256 of them
-			return 0.5 + 1/block + 4/(256*block)
-		}
-		return 0.5 + 4/block
-	}
-	return 4
-}
-
-// weightBytes are those of one base.
-func (s Setup) weightBytes() int64 {
-	outer := s.Shape.outerParams()
-	if s.classifier() && s.LoRA == nil && !s.Shape.Tied { // the head for tokens is dropped
-		outer /= 2
-	}
-	return int64(float64(s.Shape.linearParams())*s.rate(s.Weights)+float64(outer)*s.rate(s.Outer)) + 4*s.Shape.smallParams()
-}
-
-// adapterParams are the trained weights of an adapter; saved whole, modules besides.
-func (s Setup) adapterParams() int64 {
-	l := s.LoRA
-	if l == nil {
-		return 0
-	}
-	r, n := int64(l.R), int64(0)
-	if r == 0 {
-		r = 16
-	}
-	for _, m := range s.Shape.targets(l.Targets) {
-		rank := r
-		if own, ok := l.RankPattern[m.name]; ok {
-			rank = int64(own)
-		}
-		n += rank * (m.in + m.out)
-		if l.DoRA {
-			n += m.out
-		}
-	}
-	n *= int64(s.Shape.Layers)
-	for _, module := range l.SaveModules {
-		if module == "embed_tokens" || module == "lm_head" {
-			n += int64(s.Shape.Vocab) * int64(s.Shape.Hidden)
-		}
-	}
-	return n
-}
-
-// residualBytes are the weights without what PiSSA and OLoRA began with: a copy of the adapted matrices.
-func (s Setup) residualBytes() int64 {
-	if s.LoRA == nil || !strings.HasPrefix(s.LoRA.Init, "pissa") && s.LoRA.Init != "olora" {
-		return 0
-	}
-	n := int64(0)
-	for _, m := range s.Shape.targets(s.LoRA.Targets) {
-		n += m.in * m.out
-	}
-	return int64(float64(n*int64(s.Shape.Layers)) * s.rate(s.Outer))
-}
-
-// trained are the weights that get gradients.
-func (s Setup) trained() int64 {
-	if s.LoRA != nil {
-		return s.adapterParams()
-	}
-	return s.Shape.Params()
-}
-
-// stateRate is the optimizer's bytes for a trained weight: on the device and, of paged ones on a GPU, in
-// host memory.
-func (s Setup) stateRate() (device, host float64) {
-	o := ftlib.Optim{Optim: s.Optim}
-	moment := 4.0
-	if o.EightBit() {
-		moment = 1 + 4.0/256 // a code, and a scale for 256 of them
-	}
-	rate := 2 * moment
-	switch o.Rule() {
-	case "lion":
-		rate = moment
-	case "sgd":
-		rate = 0
-		if s.Moment {
-			rate = moment
-		}
-	case "adafactor": // a row and a column for each matrix
-		d := float64(s.Shape.Hidden)
-		rate = 8 / d
-		if s.LoRA != nil {
-			rate = 4/float64(max(1, s.LoRA.R)) + 4/d
-		}
-	}
-	if o.Paged() && s.GPU {
-		return 0, rate
-	}
-	return rate, 0
-}
-
 // saved is what the blocks keep for the backward pass of a micro-batch.
 func (s Setup) saved() int64 {
 	n, d := s.tokens(), int64(s.Shape.Hidden)
@@ -238,18 +131,6 @@ func (m *memory) scores() int64 {
 	return int64(m.Batch*m.PerExample) * int64(m.Shape.Heads) * t * t * 4
 }
 
-// part is what of them a program works on at a time: the engine cuts batches.
-func (m *memory) part() int64 {
-	rows, all := int64(m.Batch*m.PerExample), m.scores()
-	n := int64(1)
-	for _, d := range []int64{2, 3, 4} {
-		if rows%d == 0 && all/n > 4<<20 {
-			n = d
-		}
-	}
-	return all / n
-}
-
 // dequantised is what weights that are no float32 take as such inside of a block: a half of each
 // shape of packed matrices, or the largest matrix in half precision, on a processor.
 func (m *memory) dequantised() int64 {
@@ -277,16 +158,7 @@ func (m *memory) dequantised() int64 {
 	return 0
 }
 
-// forwardBytes and backwardBytes are the working memory of a block's programs.
-func (m *memory) forwardBytes() int64 {
-	nd, nf := m.n*int64(m.Shape.Hidden)*4, m.n*int64(m.Shape.FFN)*4
-	mlp := 4 * nf
-	if m.Memory == "save" {
-		mlp = 2 * nf // the rest is what is kept
-	}
-	return max(2*m.part(), mlp) + nd + m.dequantised()
-}
-
+// backwardBytes is the working memory of a block's gradient; its forward pass takes less.
 func (m *memory) backwardBytes() int64 {
 	nd, nf := m.n*int64(m.Shape.Hidden)*4, m.n*int64(m.Shape.FFN)*4
 	mlp, attention := 6*nf+6*nd, 3*m.scores()+3*nd

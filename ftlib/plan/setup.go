@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"ftlab/ftlib"
 )
@@ -242,9 +241,3 @@ func (s Setup) Adapter() string {
 
 // classifier says whether the method trains a score head instead of the head for tokens.
 func (s Setup) classifier() bool { return s.Method == "reward" || s.Method == "prm" }
-
-// words are the setup on one line.
-func (s Setup) words() string {
-	parts := []string{s.Shape.Name, s.Method, s.Adapter(), s.Weights}
-	return strings.Join(parts, ", ")
-}
