@@ -80,8 +80,8 @@ const (
 const (
 	processBytes   = 100 * mib // Go, the plugin, nothing loaded
 	compilerBytes  = 200 * mib // that compiling a step's programs leaves behind, float32
-	compilerHalf   = 290 * mib // the same with bfloat16 or packed weights
-	allocatorBytes = 230 * mib // of free lists, once a step has run; and
+	compilerHalf   = 275 * mib // the same with bfloat16 or packed weights
+	allocatorBytes = 255 * mib // of free lists, once a step has run; and
 	allocatorShare = 0.15      // of what comes and goes, less
 	allocatorReuse = 0.30      // of the working memory, which finds room in what compiling freed
 	allocatorLeast = 100 * mib
@@ -131,17 +131,13 @@ func (m *memory) scores() int64 {
 	return int64(m.Batch*m.PerExample) * int64(m.Shape.Heads) * t * t * 4
 }
 
-// dequantised is what weights that are no float32 take as such inside of a block: a half of each
-// shape of packed matrices, or the largest matrix in half precision, on a processor.
+// dequantised is what weights that are no float32 take as such inside of a block: a half of the
+// largest packed matrix, and a third of that for the others' leftovers, or the largest matrix in half
+// precision, on a processor.
 func (m *memory) dequantised() int64 {
-	largest, shapes := int64(0), map[[2]int64]bool{}
-	halves := int64(0)
+	largest := int64(0)
 	for _, x := range m.Shape.linears() {
 		largest = max(largest, x.in*x.out)
-		if key := [2]int64{x.out, x.in}; !shapes[key] {
-			shapes[key] = true
-			halves += x.in * x.out / 2
-		}
 	}
 	each := int64(4)
 	if m.GPU && m.Compute == "bfloat16" {
@@ -149,9 +145,9 @@ func (m *memory) dequantised() int64 {
 	}
 	switch {
 	case m.Weights == "int8":
-		return 2 * halves * each
+		return largest * each * 4 / 3
 	case m.Quantised():
-		return halves * each
+		return largest / 2 * each * 4 / 3
 	case m.Weights == "bfloat16" && !m.GPU:
 		return largest * each
 	}
@@ -179,7 +175,7 @@ func (m *memory) logitBytes() int64 {
 	v, d := int64(m.Shape.Vocab), int64(m.Shape.Hidden)
 	n := 2*m.headRows()*v*4 + 3*m.n*d*4
 	if m.Outer == "bfloat16" && !m.GPU { // parts of the vocabulary as float32
-		n += min(v*d*4, 96*mib)
+		n += min(v*d*2, 48*mib)
 	}
 	return n
 }

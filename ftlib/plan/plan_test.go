@@ -210,6 +210,10 @@ func TestDecide(t *testing.T) {
 			}
 		}
 	}
+	d, err := Decide(Answers{Goal: "preferences", Feedback: "pairs", Check: "code"}) // of another way
+	if err != nil || d.Method != "dpo" {
+		t.Errorf("pairs: %s, %v", d.Method, err)
+	}
 	if _, err := Decide(Answers{Goal: "fame"}); err == nil || !strings.Contains(err.Error(), "knowledge") {
 		t.Errorf("an unknown goal: %v", err)
 	}

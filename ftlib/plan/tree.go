@@ -168,7 +168,8 @@ func decide(a Answers, shape Shape, d Device) (Decision, error) {
 func method(a Answers, run *ftlib.Run) (data, why string) {
 	m := &run.Method
 	answers := ftlib.Rollout{MaxLength: min(256, run.Data.MaxLength/2)}
-	switch a.Goal + "/" + a.Feedback + a.Check {
+	answer := map[string]string{"preferences": a.Feedback, "reasoning": a.Check}[a.Goal]
+	switch a.Goal + "/" + answer {
 	case "preferences/pairs":
 		m.DPO = &ftlib.DPO{}
 		return "datasets/preferences", "pairs are enough for DPO: no reward model, no sampling"
