@@ -63,6 +63,7 @@ var mayImport = map[string]string{
 	"internal/bench":              "*",
 	"internal/serve":              "ftlib/chat ftlib/llm ftlib/token",
 	"internal/results":            "*",
+	"internal/gpureport":          "*",
 	"scripts/examples":            "*",
 	"internal/testkit":            "ftlib/backend",
 	"internal/testkit/cell":       "ftlib/corpus",

@@ -57,7 +57,7 @@ var experiments = []struct {
 	more int // seeds more than of the others
 	run  func(*lab) ([]row, error)
 }{
-	{"reward", 0, (*lab).rewardModel}, {"dpo", 0, of(preferenceOf, "dpo")}, {"kto", 0, of(preferenceOf, "kto")},
+	{"qlora", 0, (*lab).qlora}, {"reward", 0, (*lab).rewardModel}, {"dpo", 0, of(preferenceOf, "dpo")}, {"kto", 0, of(preferenceOf, "kto")},
 	{"orpo", 0, of(preferenceOf, "orpo")}, {"simpo", 0, of(preferenceOf, "simpo")}, {"ppo", 2, (*lab).ppo},
 	{"grpo", 0, of(problemsOf, "grpo")}, {"rloo", 0, of(problemsOf, "rloo")}, {"prm", 0, (*lab).prm}, {"star", 0, (*lab).star},
 }
