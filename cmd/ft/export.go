@@ -32,6 +32,7 @@ func (f *exportFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.out, "out", "", "new directory for what is written")
 	fl.StringVar(&f.o.DType, "dtype", "", "F32, F16 or BF16; for gguf and ollama also Q8_0, Q4_0, Q4_K (default F32; Q8_0 for ollama)")
 	fl.StringVar(&f.shard, "max-shard-size", "5GB", "most bytes of a safetensors file: 500MB, 5GB")
+	fl.BoolVar(&f.o.Dequantize, "dequantize", false, "write a quantised model in full size; it is refused without this")
 	fl.BoolVar(&f.o.Verify, "verify", false, "load what was written and report the largest difference of a logit")
 }
 
@@ -122,7 +123,7 @@ func (f *exportFlags) run(cmd *cobra.Command) (err error) {
 	defer m.Close()
 	r, err := export.Write(m, f.out, f.o)
 	if err != nil {
-		if strings.Contains(err.Error(), "unknown quantization") {
+		if strings.Contains(err.Error(), "unknown quantization") || strings.Contains(err.Error(), "--dequantize") {
 			return withCode(exitUsage, err)
 		}
 		return err

@@ -24,6 +24,7 @@ type Options struct {
 	DType      string // safetensors: F32, F16, BF16; gguf and ollama: these, Q8_0, Q4_0, Q4_K; "": F32, and Q8_0 for ollama
 	ShardBytes int64  // most bytes of a safetensors file; 0: 5 GB
 	Verify     bool   // load what was written and compare its logits
+	Dequantize bool   // write quantised weights in full; they are refused without it
 	Tokenizer  *token.Tokenizer
 	Template   string // chat template; "": none
 	Name       string // of the model in GGUF files; "": the base name of the directory
@@ -55,6 +56,9 @@ func Write(m *llm.Model, dir string, o Options) (Report, error) {
 	}
 	if err := Free(dir, m.Path); err != nil {
 		return Report{}, err
+	}
+	if q := m.Quantized(); q != nil && !o.Dequantize {
+		return Report{}, fmt.Errorf("export: the base is quantised (%s): what is written would hold its rounded weights in full size. Fold the adapter into the original weights, or say that you want this (--dequantize)", q.Type)
 	}
 	var checked *Checked
 	err := Whole(dir, func(tmp string) error {

@@ -34,6 +34,7 @@ type Adapter struct {
 
 	tokenizer string // directory with the tokenizer that it was trained with; "": the model's
 	files     []File // of the weights that it belongs to
+	origin    string // fingerprint of what these were quantised from
 	lent
 }
 
@@ -113,7 +114,7 @@ func (m *Model) NewAdapter(spec ftlib.LoRA, seed int64) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{Spec: spec, files: m.baseOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
+	a := &Adapter{Spec: spec, files: m.baseOf(), origin: m.originOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
 	if err := a.match(m); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,34 @@ const baseFile = "base.json"
 type baseNote struct {
 	Path string `json:"path"`
 	Sum  string `json:"sampled_sha256"` // of the weight files: sizes, first and last MiB
+
+	// Of the weights that these were quantised from: an adapter of the ones fits the others.
+	Origin string `json:"quantized_from_sampled_sha256,omitempty"`
+}
+
+// originOf is the fingerprint of the weights that a quantised model was made from, as
+// [QuantizeFiles] wrote it beside them; "" where that is not known.
+func (m *Model) originOf() string {
+	if len(m.packs) == 0 || m.Path == "" {
+		return ""
+	}
+	var n baseNote
+	if data, err := os.ReadFile(filepath.Join(m.Path, baseFile)); err != nil || json.Unmarshal(data, &n) != nil {
+		return ""
+	}
+	return n.Origin
+}
+
+// write writes a note.
+func (n baseNote) write(dir string) error {
+	data, err := json.MarshalIndent(n, "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, baseFile), append(data, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("llm: %w", err)
+	}
+	return nil
 }
 
 // fingerprint is a hash of weight files that is soon computed: their sizes, and the first
@@ -70,14 +98,7 @@ func (a *Adapter) noteBase(dir, base string) error {
 	if sum == "" {
 		return nil
 	}
-	data, err := json.MarshalIndent(baseNote{base, sum}, "", "  ")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, baseFile), append(data, '\n'), 0o644)
-	}
-	if err != nil {
-		return fmt.Errorf("llm: %w", err)
-	}
-	return nil
+	return baseNote{Path: base, Sum: sum, Origin: a.origin}.write(dir)
 }
 
 // checkBase refuses an adapter that says it was trained on other weights of the same shape.
@@ -94,7 +115,12 @@ func (m *Model) checkBase(dir string) error {
 		return fmt.Errorf("llm: %s: %w", filepath.Join(dir, baseFile), err)
 	}
 	have := fingerprint(m.baseOf())
-	if n.Sum == "" || have == "" || have == n.Sum {
+	for _, theirs := range []string{n.Sum, n.Origin} {
+		if theirs != "" && (theirs == have || theirs == m.originOf()) {
+			return nil
+		}
+	}
+	if n.Sum == "" || have == "" {
 		return nil
 	}
 	return fmt.Errorf("llm: the adapter in %s was trained on other weights than those of %s: on %s. Load it with that model; if these are the same weights in another form, delete %s",

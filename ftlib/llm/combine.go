@@ -77,7 +77,7 @@ func (m *Model) Combine(adapters []*Adapter, o Combine) (*Adapter, error) {
 		return nil, fmt.Errorf("llm: combining adapters by %s needs equal ranks; they are %v: use cat or svd", o.Type, ranks)
 	}
 	spec.Alpha = float64(spec.R)
-	out := &Adapter{Spec: spec, files: m.baseOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
+	out := &Adapter{Spec: spec, files: m.baseOf(), origin: m.originOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
 	rng := rand.New(rand.NewPCG(uint64(o.Seed), 0x9e3779b97f4a7c15))
 	for _, module := range sortedKeys(modules) {
 		down, up, err := o.module(m, adapters, module, spec.R, rng)

@@ -2,6 +2,7 @@ package llm
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -10,7 +11,7 @@ import (
 )
 
 // Folded are the weights of a model with the adapter that is switched on folded in, one
-// at a time: what [Model.SaveMerged] writes.
+// at a time: what [Model.SaveMerged] writes. Quantised weights are dequantised on the way.
 type Folded struct {
 	Config Config
 	Names  []string
@@ -19,11 +20,17 @@ type Folded struct {
 
 // Folded reads the model as it would be merged.
 func (m *Model) Folded() *Folded {
-	return &Folded{Config: m.withScore(), Names: append(m.Names(), m.scored()...), m: m}
+	f := &Folded{Config: m.withScore(), Names: append(m.Names(), m.scored()...), m: m}
+	f.Config.raw = maps.Clone(f.Config.raw)
+	delete(f.Config.raw, quantizationKey)
+	return f
 }
 
 // Shape is the shape of a weight.
 func (f *Folded) Shape(name string) []int {
+	if spec, packed := f.m.packs[name]; packed {
+		return []int{spec.out, spec.in}
+	}
 	t := f.m.under(f.m.adapter, name)
 	if t == nil {
 		return nil

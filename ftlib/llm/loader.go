@@ -29,6 +29,9 @@ func (m *Model) loader(src source, o LoadOptions) (*loader, error) {
 			l.linear[layerName(i, module+".weight")] = true
 		}
 	}
+	if in := m.Config.computeOf(); in != dtypes.InvalidDType {
+		l.in = in
+	}
 	if q := o.Quantize; q != nil {
 		spec, err := q.Resolve()
 		if err != nil {

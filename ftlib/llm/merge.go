@@ -11,10 +11,17 @@ import (
 )
 
 // merged computes W + s·B·A, or DoRA's m/‖W + s·B·A‖ ∘ (W + s·B·A), for one module of
-// an adapter.
+// an adapter. A quantised W is dequantised for it.
 func (m *Model) merged(a *Adapter, module string) (*tensors.Tensor, error) {
 	spec := a.specs[module]
-	w, lora := m.under(a, module+".weight"), a.params
+	w, temporary, err := m.whole(a, module+".weight")
+	if err != nil {
+		return nil, err
+	}
+	if temporary {
+		defer func() { free(w) }()
+	}
+	lora := a.params
 	args := group(w, lora[downName(module)], lora[upName(module)])
 	if spec.DoRA {
 		args = append(args, lora[module+".lora_m"])
@@ -46,12 +53,29 @@ func (m *Model) merged(a *Adapter, module string) (*tensors.Tensor, error) {
 	return out[0], nil
 }
 
-// current is a base weight as the adapter that is switched on makes it. The caller
-// frees it when it is not the model's own.
+// whole is a weight under an adapter, which may be nil: dequantised, in float32 and the
+// caller's to free, where it is quantised.
+func (m *Model) whole(a *Adapter, name string) (t *tensors.Tensor, temporary bool, err error) {
+	t = m.under(a, name)
+	spec, packed := m.packs[name]
+	if !packed || t != m.params[name] {
+		return t, false, nil
+	}
+	values, err := m.Weight(name)
+	if err != nil {
+		return nil, false, err
+	}
+	t, err = newFloats(m.Backend, values, spec.out, spec.in)
+	return t, true, err
+}
+
+// current is a base weight as the adapter that is switched on makes it, in full. The
+// caller frees it when it is not the model's own.
 func (m *Model) current(name string) (*tensors.Tensor, error) {
 	a := m.adapter
 	if a == nil {
-		return m.param(name), nil
+		t, _, err := m.whole(nil, name)
+		return t, err
 	}
 	if t := a.params[name]; t != nil { // a trained bias
 		return t, nil
@@ -64,12 +88,13 @@ func (m *Model) current(name string) (*tensors.Tensor, error) {
 			return m.merged(a, module)
 		}
 	}
-	return m.under(a, name), nil
+	t, _, err := m.whole(a, name)
+	return t, err
 }
 
 // owned reports tensors that must not be freed by who borrowed them.
 func (m *Model) owned(name string, t *tensors.Tensor) bool {
-	return t == m.param(name) || (m.adapter != nil && t == m.adapter.params[name])
+	return t == m.param(name) || t == m.under(m.adapter, name)
 }
 
 // SaveMerged writes the model with the adapter that is switched on folded into its

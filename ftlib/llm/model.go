@@ -212,8 +212,9 @@ func (m *Model) Weight(name string) ([]float32, error) {
 	return floats(t)
 }
 
-// Save writes config.json and model.safetensors into dir, which is made when it is
-// missing; quantised weights as bitsandbytes writes them. The adapter is not folded in;
+// Save writes config.json and model.safetensors, or shards of 5 GB, into dir, which is made
+// when it is missing; quantised weights as bitsandbytes writes them. One weight at a time
+// is on the host. The adapter is not folded in;
 // see [Model.SaveMerged].
 func (m *Model) Save(dir string, dtype safetensors.DType) error {
 	return m.save(dir, dtype, m.Names(), m.Config, func(name string) (*tensors.Tensor, error) { return m.params[name], nil })
@@ -224,35 +225,40 @@ func (m *Model) save(dir string, dtype safetensors.DType, names []string, c Conf
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("llm: %w", err)
 	}
-	var out []safetensors.Tensor
+	var all []planned
 	for _, name := range names {
-		t, err := get(name)
-		if err != nil {
-			return err
+		if spec, packed := m.packs[name]; packed {
+			all = append(all, plannedPacked(name, []int{spec.out, spec.in}, spec.Config))
+		} else if t := m.under(m.adapter, name); t != nil {
+			all = append(all, planned{name: name, bytes: int64(t.Size() * dtype.Size()), parts: 1})
+		} else {
+			all = append(all, planned{name: name, parts: 1}) // made when it is written
 		}
+	}
+	err := writeShards(dir, shardBytes, all, nil, func(name string) ([]safetensors.Tensor, error) {
 		if _, packed := m.packs[name]; packed {
 			w, err := m.unpacked(name)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			out = append(out, w.Tensors(name)...)
-			continue
+			return w.Tensors(name), nil
+		}
+		t, err := get(name)
+		if err != nil {
+			return nil, err
 		}
 		s, err := toFile(name, t, dtype)
 		if !m.owned(name, t) {
 			free(t)
 		}
-		if err != nil {
-			return err
-		}
-		out = append(out, s)
-	}
-	if err := safetensors.Write(filepath.Join(dir, "model.safetensors"), out, map[string]string{"format": "pt"}); err != nil {
+		return []safetensors.Tensor{s}, err
+	})
+	if err != nil {
 		return err
 	}
 	c.raw = maps.Clone(c.raw)
 	delete(c.raw, quantizationKey)
-	if q := m.quantizationConfig(); q != nil {
+	if q := m.Quantized().json(); q != nil {
 		if c.raw == nil {
 			c.raw = map[string]any{}
 		}
@@ -270,10 +276,15 @@ func (m *Model) save(dir string, dtype safetensors.DType, names []string, c Conf
 
 // copyFiles brings tokenizer and templates along, so that dir is a whole model.
 func (m *Model) copyFiles(dir string) error {
-	from := m.Path
 	if m.adapter != nil && m.adapter.tokenizer != "" {
-		from = m.adapter.tokenizer
+		return copyBeside(dir, m.adapter.tokenizer, m.Path)
 	}
+	return copyBeside(dir, m.Path, m.Path)
+}
+
+// copyBeside copies what lies beside the weights in one directory to another; what is not
+// of the tokenizer may come from a second one.
+func copyBeside(dir, from, second string) error {
 	if from == "" {
 		return nil
 	}
@@ -281,8 +292,8 @@ func (m *Model) copyFiles(dir string) error {
 	for _, name := range []string{"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
 		"added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "generation_config.json"} {
 		data, err := os.ReadFile(filepath.Join(from, name))
-		if err != nil && from != m.Path && !strings.Contains(name, "token") {
-			data, err = os.ReadFile(filepath.Join(m.Path, name))
+		if err != nil && from != second && !strings.Contains(name, "token") {
+			data, err = os.ReadFile(filepath.Join(second, name))
 		}
 		if err != nil {
 			continue // not every model has every file

@@ -204,6 +204,9 @@ func FromParts(b compute.Backend, description []byte, parts map[string]*tensors.
 			out, width := m.moduleDims(strings.TrimSuffix(name, ".weight"))
 			m.packs[name] = packedSpec{q.Config, out, width, in}
 		}
+		if m.adapter != nil {
+			m.adapter.origin = m.originOf()
+		}
 	}
 	for _, w := range c.weights() {
 		t, want := m.params[w.name], w.shape

@@ -143,7 +143,7 @@ func (m *Model) parseAdapter(data []byte) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{Spec: spec, tie: c.Tie, files: m.baseOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
+	a := &Adapter{Spec: spec, tie: c.Tie, files: m.baseOf(), origin: m.originOf(), specs: map[string]adapterSpec{}, params: map[string]*tensors.Tensor{}}
 	a.scored = slices.Contains(spec.SaveModules, "score")
 	return a, a.match(m)
 }

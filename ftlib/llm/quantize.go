@@ -210,9 +210,8 @@ func (m *Model) errMergePacked() error {
 // quantizationKey is where config.json says how weights are quantised.
 const quantizationKey = "quantization_config"
 
-// quantizationConfig is what transformers reads back.
-func (m *Model) quantizationConfig() map[string]any {
-	q := m.Quantized()
+// json is what transformers reads back; nil for nil.
+func (q *QuantOptions) json() map[string]any {
 	if q == nil {
 		return nil
 	}

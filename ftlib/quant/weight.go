@@ -97,7 +97,7 @@ func Quantize(values []float32, shape []int, c Config) (*Weight, error) {
 
 // Stream quantises an array that is read piece by piece: read fills dst with values from
 // a flat index on, for several goroutines at once. dtype is what the values are stored
-// as: "float32", "bfloat16" or "float16".
+// as: "float32", "bfloat16" or "float16". A value that is not finite is an error.
 func Stream(shape []int, dtype string, c Config, read func(from int, dst []float32) error) (*Weight, error) {
 	c, err := c.Resolve()
 	if err != nil {
@@ -113,7 +113,7 @@ func Stream(shape []int, dtype string, c Config, read func(from int, dst []float
 		in := shape[len(shape)-1]
 		w.Packed, w.Absmax = make([]byte, n), make([]float32, n/max(in, 1))
 		chunk = max(1, chunk/max(in, 1)) * in
-		err = w.pieces(n, chunk, read, func(from int, x []float32) { w.rows(from, x, in) })
+		err = w.pieces(n, chunk, read, func(from int, x []float32) error { return w.rows(from, x, in) })
 		return w, err
 	}
 	w.Packed, w.Absmax = make([]byte, (n+1)/2), make([]float32, (n+c.Block-1)/c.Block)
@@ -125,7 +125,7 @@ func Stream(shape []int, dtype string, c Config, read func(from int, dst []float
 }
 
 // pieces reads and quantises chunks on all processors.
-func (w *Weight) pieces(n, chunk int, read func(int, []float32) error, quantise func(from int, x []float32)) error {
+func (w *Weight) pieces(n, chunk int, read func(int, []float32) error, quantise func(from int, x []float32) error) error {
 	workers := runtime.GOMAXPROCS(0)
 	errs := make([]error, workers)
 	var wait sync.WaitGroup
@@ -134,10 +134,12 @@ func (w *Weight) pieces(n, chunk int, read func(int, []float32) error, quantise 
 			buf := make([]float32, min(chunk, n))
 			for from := k * chunk; from < n; from += workers * chunk {
 				x := buf[:min(chunk, n-from)]
-				if errs[k] = read(from, x); errs[k] != nil {
+				if errs[k] = read(from, x); errs[k] == nil {
+					errs[k] = quantise(from, x)
+				}
+				if errs[k] != nil {
 					return
 				}
-				quantise(from, x)
 			}
 		})
 	}
@@ -151,7 +153,7 @@ func (w *Weight) pieces(n, chunk int, read func(int, []float32) error, quantise 
 }
 
 // blocks quantises x, which stands at the flat index from, to four bits.
-func (w *Weight) blocks(from int, x []float32) {
+func (w *Weight) blocks(from int, x []float32) error {
 	near := nearestNF4
 	if w.Type == FP4 {
 		near = nearestFP4
@@ -159,6 +161,9 @@ func (w *Weight) blocks(from int, x []float32) {
 	for at := 0; at < len(x); at += w.Block {
 		part := x[at:min(at+w.Block, len(x))]
 		top, scale := largest(part)
+		if !finite(top) {
+			return notFinite(from+at, part)
+		}
 		if len(part) < w.Block { // bitsandbytes divides in the last block
 			top = max(top, 1e-38)
 			divisor := top
@@ -174,19 +179,32 @@ func (w *Weight) blocks(from int, x []float32) {
 			out[i/2] = near.code(clamp(scale(part[i])))<<4 | near.code(clamp(scale(low)))
 		}
 	}
+	return nil
+}
+
+func finite(v float32) bool { return v-v == 0 }
+
+// notFinite says which value of a block cannot be quantised.
+func notFinite(from int, x []float32) error {
+	i := slices.IndexFunc(x, func(v float32) bool { return !finite(v) })
+	return fmt.Errorf("quant: value %d is %v; the file is damaged, or the training that made it diverged", from+i, x[i])
 }
 
 // rows quantises whole rows to 8 bits.
-func (w *Weight) rows(from int, x []float32, in int) {
+func (w *Weight) rows(from int, x []float32, in int) error {
 	for at := 0; at < len(x); at += in {
 		row := x[at : at+in]
 		top, _ := largest(row)
+		if !finite(top) {
+			return notFinite(from+at, row)
+		}
 		w.Absmax[(from+at)/in] = top
 		scale := float32(127) / max(top, 1e-38)
 		for i, v := range row {
 			w.Packed[from+at+i] = byte(int8(math.RoundToEven(float64(v * scale))))
 		}
 	}
+	return nil
 }
 
 // nest quantises the scales.
