@@ -260,6 +260,10 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("%q: %v", o.To, err)
 			}
 		}
+		_, err := Quantize(m.Path, filepath.Join(dir, "out"), llm.QuantOptions{}, Receipt{})
+		if !errors.Is(err, syscall.EFBIG) || !strings.Contains(err.Error(), "nothing was written to") {
+			t.Errorf("quantising: %v", err)
+		}
 		return
 	}
 	testkit.SharedData(t, "stories260K/config.json")
