@@ -68,7 +68,7 @@ treat it as a password. HOST:PORT is how the other machine reaches this one.
 		},
 	}, &cobra.Command{
 		Use:   "revoke ID",
-		Short: "End a token; connections that are open end with ft device restart",
+		Short: "End a token, and the connections that use it",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := device.OpenAuthority("")

@@ -17,10 +17,10 @@ import (
 // starting it not to matter, short enough for many turns.
 const stepsPerRound = 20
 
-// stepRatio compares a training step of the small model (LoRA r=16, rows x length
-// tokens) through a device server with the same step in process; both sides run the
+// stepRatio compares a training step of a model, a directory or one of [shapes] (LoRA
+// r=16, rows x length tokens), through a device server with the same step in process; both sides run the
 // same program and differ in their backend.
-func stepRatio(name string, rows, length int, o options) (result, error) {
+func stepRatio(name, model string, rows, length int, o options) (result, error) {
 	dir, err := os.MkdirTemp("", "ft") // a socket's path must be short
 	if err != nil {
 		return result{}, err
@@ -36,7 +36,7 @@ func stepRatio(name string, rows, length int, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	args := []string{"-worker", "step", o.model, strconv.Itoa(rows), strconv.Itoa(length)}
+	args := []string{"-worker", "step", model, strconv.Itoa(rows), strconv.Itoa(length)}
 	ours, err := startSide(self, append(slices.Clone(args), "session:"+addr)...)
 	if err != nil {
 		return result{}, err
@@ -74,7 +74,12 @@ func stepsRound(args []string) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := llm.Load(b, args[0], llm.LoadOptions{})
+	var m *llm.Model
+	if known, ok := shapes[args[0]]; ok {
+		m, err = newModelOn(b, known)
+	} else {
+		m, err = llm.Load(b, args[0], llm.LoadOptions{})
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gomlx/compute"
+
 	"ftlab/ftlib"
 	"ftlab/ftlib/backend"
 	"ftlab/ftlib/corpus"
@@ -27,6 +29,8 @@ var shapes = map[string]shape{
 		"intermediate_size":1024,"max_position_embeddings":1024,"tie_word_embeddings":true}`, 4, 256},
 	"M": {`{"model_type":"llama","vocab_size":8192,"hidden_size":1024,"num_hidden_layers":8,"num_attention_heads":16,
 		"intermediate_size":2816,"max_position_embeddings":1024,"tie_word_embeddings":true}`, 2, 256},
+	"XS": {`{"model_type":"llama","vocab_size":256,"hidden_size":64,"num_hidden_layers":1,"num_attention_heads":2,
+		"intermediate_size":128,"max_position_embeddings":256,"tie_word_embeddings":true}`, 1, 16},
 }
 
 func newModel(name string) (*llm.Model, shape, error) {
@@ -38,12 +42,16 @@ func newModel(name string) (*llm.Model, shape, error) {
 	if err != nil {
 		return nil, s, err
 	}
+	m, err := newModelOn(b, s)
+	return m, s, err
+}
+
+func newModelOn(b compute.Backend, s shape) (*llm.Model, error) {
 	c, err := llm.ParseConfig([]byte(s.config))
 	if err != nil {
-		return nil, s, err
+		return nil, err
 	}
-	m, err := llm.New(b, c, 1, llm.LoadOptions{})
-	return m, s, err
+	return llm.New(b, c, 1, llm.LoadOptions{})
 }
 
 // runWorker prepares a measurement, says "ready", and runs one round for every line

@@ -21,6 +21,7 @@ type conn struct {
 	id       string
 	ss       *session // nil before Hello
 	answered bool     // the request has a reply
+	keeps    bool     // its turn at the device, for the next execution
 	out      *wire.Enc
 	bulk     []byte // sent after the reply
 	then     func() // after the reply
@@ -31,6 +32,7 @@ func (s *Server) serve(nc net.Conn) {
 	defer s.running.Done()
 	defer func() {
 		nc.Close()
+		c.letGo()
 		if c.ss != nil {
 			s.detach(c.id, c.ss)
 		}
@@ -43,6 +45,9 @@ func (s *Server) serve(nc net.Conn) {
 	}
 	limit := wire.MaxHello
 	for {
+		if c.keeps && !c.Whole() {
+			c.letGo()
+		}
 		request, err := c.ReadRequest(limit)
 		if err != nil {
 			return
@@ -98,6 +103,9 @@ func (c *conn) answer(request []byte) (err error) {
 		return c.hello(d)
 	}
 	c.free(freed)
+	if c.keeps && !c.quick(kind) {
+		c.letGo()
+	}
 	s, ss, out := c.s, c.ss, c.out
 	switch kind {
 	case wire.Free, wire.Ack:
@@ -153,6 +161,24 @@ func (c *conn) answer(request []byte) (err error) {
 		return fmt.Errorf("no message of kind %d", kind)
 	}
 	return nil
+}
+
+// letGo gives up a turn that the connection keeps.
+func (c *conn) letGo() {
+	if c.keeps {
+		c.s.turns.letGo(&c.ss.used)
+		c.keeps = false
+	}
+}
+
+// quick says whether others can wait for their turn until such a request is done: it
+// comes before an execution and takes no time.
+func (c *conn) quick(kind uint64) bool {
+	switch kind {
+	case wire.Execute, wire.ExecuteAndTell, wire.Free, wire.Ack, wire.Upload: // as upload looks at its size
+		return true
+	}
+	return false
 }
 
 // gone says whether the client has ended, though requests of it are still to be read. It

@@ -112,13 +112,14 @@ func (s *Server) program(ss *session, id uint64) (*use, *executable, error) {
 }
 
 // execute runs a program. The buffers are not in the table yet.
-func (s *Server) execute(ss *session, u *use, program uint64, device compute.DeviceNum, ids []uint64) ([]*buffer, error) {
+func (c *conn) execute(u *use, program uint64, device compute.DeviceNum, ids []uint64) ([]*buffer, error) {
+	s, ss := c.s, c.ss
 	x, err := s.prepare(ss, program, device, ids)
 	var made []*buffer
 	if err == nil {
 		s.turns.enter(&ss.used)
 		made, err = x.run()
-		s.turns.leave(&ss.used, x.seconds)
+		c.keeps = s.turns.leave(&ss.used, x.seconds, c.Whole)
 		s.finish(x)
 	}
 	if _, old := err.(*failure); err != nil && !old {
@@ -164,7 +165,7 @@ func (c *conn) perform(d *wire.Dec) error {
 	if err != nil || !x.known || !c.s.free(c.ss, first, len(x.signature.Outputs)) {
 		return errHangUp
 	}
-	made, err := c.s.execute(c.ss, u, program, device, ids)
+	made, err := c.execute(u, program, device, ids)
 	c.s.fill(c.ss, first, made, len(x.signature.Outputs), err)
 	return nil
 }
@@ -176,7 +177,7 @@ func (c *conn) performAndTell(d *wire.Dec) error {
 	if err != nil {
 		return err
 	}
-	made, err := c.s.execute(c.ss, u, program, device, ids)
+	made, err := c.execute(u, program, device, ids)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -75,8 +76,27 @@ func TestOverTLS(t *testing.T) {
 	if got := read(t, execute(t, e, nil, upload(t, b, 1, 2), upload(t, b, 0, 1))); !slices.Equal(got, []float32{3, 7}) {
 		t.Errorf("3x+y = %v", got)
 	}
+	silent, err := trust.Dial(url) // says nothing at all
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	held := upload(t, b, 7)
+	if err := b.Wait(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := a.Revoke(id); err != nil {
 		t.Fatal(err)
+	}
+	if err := held.ToFlatData(make([]float32, 1)); !errors.Is(err, session.ErrLost) {
+		t.Errorf("a session whose token was revoked reads a tensor: %v", err)
+	}
+	silent.SetReadDeadline(time.Now().Add(time.Minute))
+	if n, err := silent.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a silent connection whose token was revoked stays: %d bytes, %v", n, err)
+	}
+	for s.Stats().Buffers > 0 { // what it held goes with it
+		runtime.Gosched()
 	}
 	refused("a revoked token")
 	issue(a, -time.Minute)
@@ -87,6 +107,11 @@ func TestOverTLS(t *testing.T) {
 	}
 	issue(other, time.Hour)
 	refused("another authority")
+	issue(a, time.Hour)
+	again, err := session.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 50 { // more than may wait, and none says a word
 		c, err := net.Dial("tcp", port.String())
 		if err != nil {
@@ -100,7 +125,7 @@ func TestOverTLS(t *testing.T) {
 	}
 	defer plain.Close()
 	plain.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
-	if got := read(t, upload(t, b, 5)); got[0] != 5 { // connections that are open stay
+	if got := read(t, upload(t, again, 5)); got[0] != 5 { // who is in stays
 		t.Errorf("%v", got)
 	}
 }

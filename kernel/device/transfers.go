@@ -24,6 +24,9 @@ func (c *conn) upload(d *wire.Dec) error {
 	if !ok || !c.s.free(c.ss, id, 1) {
 		return errHangUp // how much follows is not known
 	}
+	if n > sharedBytes || c.keeps && !c.Has(int(n)) {
+		c.letGo()
+	}
 	c.s.mu.Lock()
 	err := c.s.room(n)
 	c.s.mu.Unlock()

@@ -1,15 +1,23 @@
 package device
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // turns decides whose execution is next when several programs want the device: that of
 // the program that has used it for the least time. A program that comes back after a
 // while gets no credit for it. Alone, a program never waits.
+//
+// A program that has already sent its next execution keeps its turn while it has used
+// less than all that wait: it would only be a moment late, and everybody would get
+// executions by turns instead of time.
 type turns struct {
 	mu      sync.Mutex
 	free    int     // how many more executions may run at once
 	floor   float64 // seconds that the last one to get a turn had used
 	waiting []*waiter
+	kept    []*float64 // turns of programs that are about to enter again
 }
 
 type waiter struct {
@@ -21,6 +29,12 @@ type waiter struct {
 func (t *turns) enter(used *float64) {
 	t.mu.Lock()
 	*used = max(*used, t.floor)
+	if i := slices.Index(t.kept, used); i >= 0 {
+		t.kept = slices.Delete(t.kept, i, i+1)
+		t.floor = *used
+		t.mu.Unlock()
+		return
+	}
 	if t.free > 0 {
 		t.free--
 		t.floor = *used
@@ -33,11 +47,33 @@ func (t *turns) enter(used *float64) {
 	<-w.turn
 }
 
-// leave ends a turn that took so many seconds.
-func (t *turns) leave(used *float64, seconds float64) {
+// leave ends a turn that took so many seconds. more says whether the program is about to
+// enter again: it may then keep the turn until it does, or lets go of it.
+func (t *turns) leave(used *float64, seconds float64, more func() bool) (kept bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	*used += seconds
+	behind := func(w *waiter) bool { return *w.used <= *used }
+	if len(t.waiting) > 0 && !slices.ContainsFunc(t.waiting, behind) && more() {
+		t.kept = append(t.kept, used)
+		return true
+	}
+	t.pass()
+	return false
+}
+
+// letGo ends a turn that was kept.
+func (t *turns) letGo(used *float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(t.kept, used); i >= 0 {
+		t.kept = slices.Delete(t.kept, i, i+1)
+		t.pass()
+	}
+}
+
+// pass gives a turn to who is next; t.mu is held.
+func (t *turns) pass() {
 	if len(t.waiting) == 0 {
 		t.free++
 		return

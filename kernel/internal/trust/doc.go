@@ -12,7 +12,9 @@
 //
 // Both sides show an ed25519 certificate of that authority; TLS 1.3 is the only version.
 // A token holds the client's key: whoever has it may compute on the server until the
-// token expires or is revoked, which is looked up at every connection.
+// token expires or is revoked. That is looked up with everything that it sends, so that a
+// connection which is open ends, too: nothing is answered any more, and one that is silent
+// is closed within a second.
 //
 // Before a client has proved who it is, it gets little: at most [maxStrangers] such
 // connections at once, each for at most [patience].

@@ -16,12 +16,16 @@ const (
 // listener hands out only connections of clients that have proved who they are.
 type listener struct {
 	net.Listener
+	authority *Authority
 	config    *tls.Config
 	strangers chan struct{}
 	ready     chan net.Conn
 	done      chan struct{}
 	once      sync.Once
 	failed    error // why Accept of the socket failed; read after done
+
+	mu     sync.Mutex
+	guests map[*guest]bool
 }
 
 // Listen opens a TCP port (host:port) for the tokens of an authority.
@@ -34,8 +38,9 @@ func Listen(addr string, a *Authority) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trust: %w", err)
 	}
-	l := &listener{Listener: tcp, config: c, strangers: make(chan struct{}, maxStrangers), ready: make(chan net.Conn), done: make(chan struct{})}
+	l := &listener{Listener: tcp, authority: a, config: c, guests: map[*guest]bool{}, strangers: make(chan struct{}, maxStrangers), ready: make(chan net.Conn), done: make(chan struct{})}
 	go l.run()
+	go l.makeRounds()
 	return l, nil
 }
 
@@ -64,10 +69,14 @@ func (l *listener) prove(nc net.Conn) {
 		return
 	}
 	c.SetDeadline(time.Time{})
+	g := &guest{Conn: c, house: l, cert: c.ConnectionState().PeerCertificates[0]}
+	l.mu.Lock()
+	l.guests[g] = true
+	l.mu.Unlock()
 	select {
-	case l.ready <- c:
+	case l.ready <- g:
 	case <-l.done:
-		nc.Close()
+		g.Close()
 	}
 }
 
@@ -92,8 +101,8 @@ func (l *listener) Close() error {
 
 // Proved says whether a connection came through a [Listen]er.
 func Proved(c net.Conn) bool {
-	t, ok := c.(*tls.Conn)
-	return ok && t.ConnectionState().HandshakeComplete && len(t.ConnectionState().VerifiedChains) > 0
+	g, ok := c.(*guest)
+	return ok && g.ConnectionState().HandshakeComplete && len(g.ConnectionState().VerifiedChains) > 0
 }
 
 // Join accepts from several listeners. It ends when one of them does.

@@ -194,6 +194,18 @@ func (c *Conn) readLong(b []byte, n int) ([]byte, error) {
 	return b, nil
 }
 
+// Has says whether n bytes can be read without waiting for the other end.
+func (c *Conn) Has(n int) bool { return c.r.Buffered() >= n || c.r.Buffered()+arrived(c.Conn) >= n }
+
+// Whole says whether the next frame can be read without waiting for the other end.
+func (c *Conn) Whole() bool {
+	if !c.Has(4) {
+		return false
+	}
+	head, err := c.r.Peek(4)
+	return err == nil && c.Has(4+int(binary.LittleEndian.Uint32(head)))
+}
+
 // Waiting is the number of bytes that have been received and not read.
 func (c *Conn) Waiting() int { return c.r.Buffered() }
 

@@ -53,6 +53,23 @@ func sameUser(peer, me int) error {
 	return nil
 }
 
+// arrived is how many bytes the system has received on a unix socket, and 0 for other
+// connections.
+func arrived(c net.Conn) (n int) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	if err := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil {
+		return 0
+	}
+	return n
+}
+
 // HungUp says whether the other end of a connection is closed, also while there is
 // something left to read.
 func HungUp(c net.Conn) (gone bool) {
