@@ -1,9 +1,10 @@
 package corpus
 
 import (
+	"cmp"
 	"fmt"
+	"iter"
 	"slices"
-	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -264,30 +265,45 @@ func makeRanking(in *input) ([]Record, *RowError) {
 	if in.err == nil && len(rec.Responses) < 2 {
 		in.fail("responses", "a single response cannot be ranked")
 	}
-	sort.SliceStable(rec.Responses, func(i, j int) bool { return rec.Responses[i].Rank < rec.Responses[j].Rank })
+	rec.Responses = ranked(rec.Responses)
 	if n := len(rec.Responses); n > 0 && rec.Responses[0].Rank == rec.Responses[n-1].Rank {
 		in.fail("responses", "all have the same rank")
 	}
 	return []Record{rec}, in.err
 }
 
+// ranked are responses from the best to the worst.
+func ranked(list []Response) []Response {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b Response) int { return cmp.Compare(a.Rank, b.Rank) })
+	return list
+}
+
+// preferred are the pairs of ranked responses that differ in rank, by index, the better one first.
+func preferred(list []Response) iter.Seq2[int, int] {
+	return func(yield func(good, bad int) bool) {
+		for i := range list {
+			for j := i + 1; j < len(list); j++ {
+				if list[i].Rank != list[j].Rank && !yield(i, j) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Pairs are the preferences that a ranking holds: every response against every
 // worse one, best first. Margin is the difference of their ranks.
 func Pairs(rec Record) []Record {
 	var out []Record
-	ranked := slices.Clone(rec.Responses)
-	sort.SliceStable(ranked, func(i, j int) bool { return ranked[i].Rank < ranked[j].Rank })
-	for i, good := range ranked {
-		for _, bad := range ranked[i+1:] {
-			if good.Rank == bad.Rank {
-				continue
-			}
-			margin := bad.Rank - good.Rank
-			pair := Record{Kind: KindPreference, File: rec.File, Num: rec.Num, Prompt: rec.Prompt, Margin: &margin,
-				Chosen: Content{Text: good.Text}, Rejected: Content{Text: bad.Text}}
-			pair.Prompt, pair.Chosen, pair.Rejected = withoutPrompt(pair.Prompt, pair.Chosen, pair.Rejected)
-			out = append(out, pair)
-		}
+	list := ranked(rec.Responses)
+	for i, j := range preferred(list) {
+		good, bad := list[i], list[j]
+		margin := bad.Rank - good.Rank
+		pair := Record{Kind: KindPreference, File: rec.File, Num: rec.Num, Prompt: rec.Prompt, Margin: &margin,
+			Chosen: Content{Text: good.Text}, Rejected: Content{Text: bad.Text}}
+		pair.Prompt, pair.Chosen, pair.Rejected = withoutPrompt(pair.Prompt, pair.Chosen, pair.Rejected)
+		out = append(out, pair)
 	}
 	return out
 }

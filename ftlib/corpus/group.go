@@ -3,7 +3,6 @@ package corpus
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"ftlab/ftlib/chat"
 )
@@ -67,9 +66,9 @@ func EncodeGroups(tok Tokenizer, r Record, tmpl *chat.Template, shape Shape, o G
 		bad, err := e.single(r.Rejected, false)
 		return append(good, bad...), err
 	case (shape == PairShape || shape == RankingShape) && r.Kind == KindPreference:
-		return e.list([]Response{{Text: r.Chosen.Text, Rank: 1}, {Text: r.Rejected.Text, Rank: 2}}, []Content{r.Chosen, r.Rejected}, RankingShape)
+		return e.preference()
 	case (shape == PairShape || shape == RankingShape) && r.Kind == KindRanking:
-		return e.list(r.Responses, nil, shape)
+		return e.ranking(shape)
 	}
 	wanted := map[Shape]string{
 		PairShape: "preferences (prompt, chosen, rejected) or rankings", RankingShape: "rankings or preferences (prompt, chosen, rejected)",
@@ -103,51 +102,51 @@ func (e groupEncoder) single(a Content, good bool) ([]Group, error) {
 	return []Group{g}, err
 }
 
-// list encodes ranked answers, as one ranking or as all pairs that differ in rank.
-func (e groupEncoder) list(responses []Response, contents []Content, shape Shape) ([]Group, error) {
-	order := make([]int, len(responses))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case responses[a].Rank < responses[b].Rank:
-			return -1
-		case responses[a].Rank > responses[b].Rank:
-			return 1
-		}
-		return 0
-	})
-	seqs := make([]Example, len(order))
-	var errs []error
-	for i, at := range order {
-		c := Content{Text: responses[at].Text}
-		if contents != nil {
-			c = contents[at]
-		}
-		ex, err := e.answer(c)
-		if seqs[i] = ex; err != nil {
-			errs = append(errs, err)
+// answers is the prompt with each of several answers. The first failure is that of all: a
+// *Refusal, which the audit counts by its reason.
+func (e groupEncoder) answers(list ...Content) ([]Example, error) {
+	seqs := make([]Example, len(list))
+	var first error
+	for i, a := range list {
+		ex, err := e.answer(a)
+		if seqs[i] = ex; first == nil {
+			first = err
 		}
 	}
-	if len(errs) > 0 {
-		return nil, errs[0] // a *Refusal, which the audit counts by its reason
+	return seqs, first
+}
+
+func (e groupEncoder) preference() ([]Group, error) {
+	seqs, err := e.answers(e.r.Chosen, e.r.Rejected)
+	if err != nil {
+		return nil, err
 	}
-	if len(seqs) < 2 || responses[order[0]].Rank == responses[order[len(order)-1]].Rank {
+	g := e.group(seqs...)
+	g.Margin = e.r.Margin
+	return []Group{g}, nil
+}
+
+// ranking encodes ranked answers, as one ranking or as all pairs that differ in rank. These
+// have no margin: how far ranks lie apart says nothing of how far the answers do.
+func (e groupEncoder) ranking(shape Shape) ([]Group, error) {
+	list := ranked(e.r.Responses)
+	contents := make([]Content, len(list))
+	for i, a := range list {
+		contents[i] = Content{Text: a.Text}
+	}
+	seqs, err := e.answers(contents...)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(list); n < 2 || list[0].Rank == list[n-1].Rank {
 		return nil, &Refusal{e.r.File, e.r.Num, NothingTrained, "all answers have one rank: nothing is better than anything", "leave such rows out"}
 	}
 	if shape == RankingShape {
-		g := e.group(seqs...)
-		g.Margin = e.r.Margin
-		return []Group{g}, nil
+		return []Group{e.group(seqs...)}, nil
 	}
 	var out []Group
-	for i := range seqs {
-		for j := i + 1; j < len(seqs); j++ {
-			if responses[order[i]].Rank < responses[order[j]].Rank {
-				out = append(out, e.group(seqs[i], seqs[j]))
-			}
-		}
+	for good, bad := range preferred(list) {
+		out = append(out, e.group(seqs[good], seqs[bad]))
 	}
 	return out, nil
 }

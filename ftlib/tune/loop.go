@@ -268,7 +268,7 @@ func (l *Loop) afterStep() error {
 			}
 		}
 	}
-	if l.plan.EvalEvery > 0 && (step%l.plan.EvalEvery == 0 || step == l.plan.Steps) {
+	if l.validates() {
 		better, err := l.validate()
 		if err != nil {
 			return err
@@ -279,6 +279,17 @@ func (l *Loop) afterStep() error {
 		return l.save()
 	}
 	return nil
+}
+
+// validates says whether there is a validation after this step: where the plan says so, and
+// where the stepper has come to a place that is worth one, as the end of a round of STaR.
+func (l *Loop) validates() bool {
+	s, every := l.state.Step, l.plan.EvalEvery
+	if every == 0 || s%every == 0 || s == l.plan.Steps {
+		return every > 0
+	}
+	m, ok := l.Stepper.(interface{ milestone() bool })
+	return ok && m.milestone()
 }
 
 // lastGood names the newest checkpoint from before a collapse; "" when nothing collapsed.

@@ -23,15 +23,31 @@ func (o *online) Units(b *corpus.Batch) float64 {
 	return float64(len(b.Rows))
 }
 
+// policyLoss is an onlineMethod that trains the policy alone, by one loss of log-probabilities.
+type policyLoss interface {
+	// loss is that of some answers, which stand in the rows of a batch.
+	loss(o *online, r *Rollout, at []int, b *corpus.Batch, s llm.TokenStats) (loss.Result, error)
+}
+
+// ownSteps is an onlineMethod that does more in a step than that.
+type ownSteps interface {
+	accumulate(o *online, b *corpus.Batch, scale float32) (Sums, error)
+}
+
+var (
+	_ policyLoss = (*grpoMethod)(nil)
+	_ policyLoss = (*rlooMethod)(nil)
+	_ ownSteps   = (*ppoMethod)(nil)
+)
+
 // Accumulate implements [Stepper].
 func (o *online) Accumulate(b *corpus.Batch, scale float32) (Sums, error) {
-	if p, ok := o.method.(interface {
-		accumulate(o *online, b *corpus.Batch, scale float32) (Sums, error)
-	}); ok {
-		return p.accumulate(o, b, scale)
+	if m, ok := o.method.(ownSteps); ok {
+		return m.accumulate(o, b, scale)
 	}
+	m := o.method.(policyLoss)
 	p, r, err := o.policy(b, func(s llm.TokenStats) (loss.Result, error) {
-		return o.method.loss(o, o.state.Rollout, b.Rows, b, s)
+		return m.loss(o, o.state.Rollout, b.Rows, b, s)
 	})
 	if err != nil {
 		return Sums{}, err

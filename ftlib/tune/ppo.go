@@ -171,11 +171,7 @@ func (m *ppoMethod) units(o *online, b *corpus.Batch) float64 {
 	return float64(n)
 }
 
-func (m *ppoMethod) loss(*online, *Rollout, []int, *corpus.Batch, llm.TokenStats) (loss.Result, error) {
-	return loss.Result{}, fmt.Errorf("tune: PPO trains two models at once")
-}
-
-// accumulate runs policy and value over a minibatch.
+// accumulate runs policy and value, which are two models, over a minibatch.
 func (m *ppoMethod) accumulate(o *online, b *corpus.Batch, scale float32) (Sums, error) {
 	r := o.state.Rollout
 	vp, err := m.value.Engine.Forward(b, llm.ForwardOptions{Train: true, Key: m.value.key()})

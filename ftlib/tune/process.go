@@ -31,13 +31,14 @@ func steps(text, separator string) (parts []string, ends []int) {
 
 // stepTokens are the tokens of an answer that end its steps.
 func (o *online) stepTokens(a Answer, ends []int) []int {
-	out, next := make([]int, 0, len(ends)), 0
-	for t := range a.IDs {
-		for next < len(ends) && len(o.tok.Decode(a.IDs[:t+1], true)) >= ends[next] {
-			out, next = append(out, t), next+1
+	out, text, written := make([]int, 0, len(ends)), o.tok.NewStream().SkipSpecial(), 0
+	for t, id := range a.IDs {
+		written += len(text.Add(id))
+		for len(out) < len(ends) && written >= ends[len(out)] {
+			out = append(out, t)
 		}
 	}
-	for ; next < len(ends); next++ { // trimmed text ends with its last token
+	for len(out) < len(ends) { // trimmed text ends with its last token
 		out = append(out, len(a.IDs)-1)
 	}
 	return out

@@ -93,8 +93,6 @@ type onlineMethod interface {
 	open(o *online) error
 	// prepare computes advantages of a rollout whose answers are judged.
 	prepare(o *online, r *Rollout) error
-	// loss is that of some answers, which stand in the rows of a batch.
-	loss(o *online, r *Rollout, at []int, b *corpus.Batch, s llm.TokenStats) (loss.Result, error)
 }
 
 // onlineMethodOf is the method of a run that samples; nil for others.

@@ -67,8 +67,7 @@ func (l *Loop) save() error {
 
 // evaluated says whether the validation loss of the result is of this step.
 func (l *Loop) evaluated() bool {
-	s := l.state.Step
-	return l.result.EvalLoss != nil && l.plan.EvalEvery > 0 && (s%l.plan.EvalEvery == 0 || s == l.plan.Steps)
+	return l.result.EvalLoss != nil && l.validates()
 }
 
 // ResumeLatest goes back to the newest checkpoint of the run directory that is

@@ -12,7 +12,6 @@ import (
 	"ftlab/ftlib"
 	"ftlab/ftlib/corpus"
 	"ftlab/ftlib/llm"
-	"ftlab/ftlib/loss"
 	"ftlab/ftlib/reward"
 )
 
@@ -24,7 +23,7 @@ import (
 //  3. trains the model as it came on what was kept, for a number of steps that grows from round
 //     to round.
 //
-// The rows of each round, kept, rationalised and rejected, are a parquet file of the run:
+// Each round ends with a validation. The rows of each round, kept, rationalised and rejected, are a parquet file of the run:
 // rounds/round-1.parquet, ....
 type star struct {
 	*online
@@ -60,16 +59,13 @@ const (
 	starLeaked       = "leaked"       // it is right, and speaks of the hint
 )
 
-// starMethod is what STaR takes of the sampling methods.
+// starMethod is what STaR takes of the sampling methods: it trains on rows, not on rollouts.
 type starMethod struct{ spec ftlib.STaR }
 
 func (m *starMethod) plan(ftlib.Run) (prompts, answers, passes int) { return 64, m.spec.Samples, 1 }
 func (m *starMethod) needs(ftlib.Run) (old, ref bool)               { return false, false }
 func (m *starMethod) open(*online) error                            { return nil }
 func (m *starMethod) prepare(*online, *Rollout) error               { return nil }
-func (m *starMethod) loss(*online, *Rollout, []int, *corpus.Batch, llm.TokenStats) (loss.Result, error) {
-	return loss.Result{}, errors.New("tune: STaR trains on rows")
-}
 
 func openSTaR(run ftlib.Run, g *given, rewards map[string]reward.Func) (Stepper, string, error) {
 	if run.Method.STaR.FewShot != "" && run.Data.Prompt == "" {
@@ -361,6 +357,10 @@ func (s *star) Apply(h Hyper) (float64, error) {
 	}
 	return norm, err
 }
+
+// milestone is the end of a round: what the model can do then is the curve that rounds are
+// compared by.
+func (s *star) milestone() bool { return s.where.Step == s.where.Steps }
 
 // stopped is why the run is over.
 func (s *star) stopped() string { return s.where.Over }

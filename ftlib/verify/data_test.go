@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"ftlab/ftlib/corpus"
@@ -96,5 +97,64 @@ func TestMATHGold(t *testing.T) {
 	}
 	if damaged > 15 {
 		t.Errorf("%d targets are not reached by their own solutions", damaged)
+	}
+}
+
+// node is a step of a solution with those that were tried after it, and the share of
+// completions from there that were published as right: of a whole solution 1 or 0.
+type node struct {
+	Text     string  `json:"text"`
+	Right    float64 `json:"mc_value"`
+	Children []node  `json:"children"`
+}
+
+func (n node) solutions(before string, yield func(text string, right bool)) {
+	text := before + "\n" + n.Text
+	if len(n.Children) == 0 {
+		yield(text, n.Right == 1)
+	}
+	for _, next := range n.Children {
+		next.solutions(text, yield)
+	}
+}
+
+// Solutions of published models are right where they were published as right. The flags
+// themselves are wrong of two: they box the very answer of the data set.
+func TestPublishedFlags(t *testing.T) {
+	f, err := os.Open(testkit.SharedData(t, "prm/samples_math-aps-tree.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n, right, mistaken := 0, 0, 0
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var row struct {
+			Answer string `json:"final_answer"`
+			Steps  node   `json:"reasoning_steps"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			t.Fatal(err)
+		}
+		for _, first := range row.Steps.Children { // the root is the problem
+			first.solutions("", func(text string, flag bool) {
+				n++
+				r := verify.Check(verify.Math, row.Answer, text)
+				if r.Correct {
+					right++
+				}
+				switch {
+				case r.Correct == flag:
+				case strings.Contains(text, `\boxed{`+row.Answer+`}`):
+					mistaken++
+				default:
+					t.Errorf("%q is %v, published as %v: answer %q of %q", r.Extracted, r.Correct, flag, row.Answer, text)
+				}
+			})
+		}
+	}
+	if t.Logf("%d solutions, %d right, %d flags mistaken", n, right, mistaken); n < 200 || mistaken != 2 {
+		t.Errorf("%d solutions, of which %d flags are mistaken", n, mistaken)
 	}
 }

@@ -221,17 +221,17 @@ func (l *lab) answers(name string, model ftlib.Model, data ftlib.Data, tokens in
 	return seen, err
 }
 
-// multistep writes the problems of two and three steps of datasets/math.
-func (l *lab) multistep() (string, error) {
-	dir := filepath.Join(l.data, "math-2-3")
-	for _, name := range []string{"train.parquet", "validation.parquet"} {
-		path := filepath.Join(dir, name)
+// problems writes those problems of datasets/math whose solutions are wanted.
+func (l *lab) problems(name string, wanted func(solution string) bool) (string, error) {
+	dir := filepath.Join(l.data, name)
+	for _, part := range []string{"train.parquet", "validation.parquet"} {
+		path := filepath.Join(dir, part)
 		if _, err := os.Stat(path); err == nil {
 			continue
 		}
 		err := corpus.WriteRows(path, func(yield func(corpus.Row, error) bool) {
-			for row, err := range corpus.Open(filepath.Join("datasets", "math", name), corpus.OpenOptions{}) {
-				if err == nil && strings.Count(fmt.Sprint(row.Values["rationale"]), "=") < 2 {
+			for row, err := range corpus.Open(filepath.Join("datasets", "math", part), corpus.OpenOptions{}) {
+				if err == nil && !wanted(fmt.Sprint(row.Values["rationale"])) {
 					continue
 				}
 				if !yield(row, err) {

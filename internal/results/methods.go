@@ -113,9 +113,12 @@ func preferenceOf(l *lab, name string) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
+	more := ""
+	if right, ok := res.Eval["eval_rewards/accuracies"]; ok { // KTO judges single answers
+		more = fmt.Sprintf("implicit reward right in %.3f", right)
+	}
 	return []row{
-		{method: name, what: "chosen answer more probable", before: was, after: is, seconds: res.Seconds,
-			more: fmt.Sprintf("implicit reward right in %.3f", res.Eval["eval_rewards/accuracies"])},
+		{method: name, what: "chosen answer more probable", before: was, after: is, seconds: res.Seconds, more: more},
 		{method: name, what: "politer than the SFT model's answer, ties half", before: 0.5, after: wins(b, a), seconds: res.Seconds,
 			more: fmt.Sprintf("tone %.2f, was %.2f", b.mean(), a.mean())},
 	}, nil
@@ -196,18 +199,37 @@ func (l *lab) prm() ([]row, error) {
 		fmt.Sprintf("accuracy %.3f", res.Eval["eval_accuracy"]), res.Seconds), err
 }
 
-// star is trained with rationalisation and without, on problems of two and three steps.
+// star is trained with rationalisation and without: on many problems, of which the model solves
+// some, and on few, which it gets wrong by habit, as it adds where something is taken away.
 func (l *lab) star() ([]row, error) {
-	dir, err := l.multistep()
-	if err != nil {
-		return nil, err
+	steps := func(solution string) int { return strings.Count(solution, "=") }
+	var rows []row
+	for _, set := range []struct {
+		name, what string
+		problems   int // of a round; 0: as the run file says
+		wanted     func(string) bool
+	}{
+		{"star", "problems of 2 and 3 steps", 0, func(s string) bool { return steps(s) > 1 }},
+		{"star-few", "problems of 2 steps that take away", 48, func(s string) bool { return steps(s) == 2 && strings.Contains(s, " - ") }},
+	} {
+		more, err := l.starOn(set.name, set.what, set.problems, set.wanted)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
 	}
+	return rows, nil
+}
+
+func (l *lab) starOn(name, what string, problems int, wanted func(string) bool) ([]row, error) {
 	run, err := l.spec("star")
 	if err != nil {
 		return nil, err
 	}
-	run.Data.Train = dir
-	before, err := l.answers("star-before", run.Model, run.Data, 40, reward.Accuracy(verify.Numeric))
+	if run.Data.Train, err = l.problems(name+"-problems", wanted); err != nil {
+		return nil, err
+	}
+	before, err := l.answers(name+"-before", run.Model, run.Data, 40, reward.Accuracy(verify.Numeric))
 	if err != nil {
 		return nil, err
 	}
@@ -215,29 +237,44 @@ func (l *lab) star() ([]row, error) {
 	for _, without := range []bool{false, true} {
 		s := *run.Method.STaR
 		s.NoRationalize = without
+		if problems > 0 {
+			s.Problems = problems
+		}
 		run.Method.STaR = &s
-		run.Name = "star"
-		what := "problems of 2 and 3 steps, greedy"
+		run.Name = name
+		about := fmt.Sprintf("%s, %d a round", what, s.Problems)
 		if without {
-			run.Name, what = "star-without", what+", without rationalisation"
+			run.Name, about = name+"-without", about+", without rationalisation"
 		}
 		res, err := l.train(run)
 		if err != nil {
 			return nil, err
 		}
-		solved := []string{}
-		events, err := ckpt.Events(res.Dir)
+		more, err := rounds(res.Dir)
 		if err != nil {
 			return nil, err
 		}
-		round := 0.0
-		for _, e := range events {
-			if r := e.Metrics["star/round"]; e.Type == ftlib.EventStep && math.Round(r) != round {
-				round = math.Round(r)
-				solved = append(solved, fmt.Sprintf("%.2f", e.Metrics["star/solved"]))
-			}
-		}
-		rows = append(rows, rewardRow("star", what, before.mean(), res.Eval["eval_reward"], "solved by round: "+strings.Join(solved, ", "), res.Seconds)...)
+		rows = append(rows, rewardRow(name, about, before.mean(), res.Eval["eval_reward"], more, res.Seconds)...)
 	}
 	return rows, nil
+}
+
+// rounds are the accuracy after each round of a run of STaR, and how many rows it was trained on.
+func rounds(dir string) (string, error) {
+	events, err := ckpt.Events(dir)
+	if err != nil {
+		return "", err
+	}
+	var right, rows []string
+	round := 0.0
+	for _, e := range events {
+		if r := math.Round(e.Metrics["star/round"]); e.Type == ftlib.EventStep && r != round {
+			round = r
+			rows = append(rows, fmt.Sprintf("%.0f", e.Metrics["star/rows"]))
+		}
+		if v, ok := e.Metrics["eval_reward"]; ok && e.Type == ftlib.EventEval {
+			right = append(right, fmt.Sprintf("%.3f", v))
+		}
+	}
+	return fmt.Sprintf("after each round %s, trained on %s rows", strings.Join(right, ", "), strings.Join(rows, ", ")), nil
 }

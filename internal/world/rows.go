@@ -71,7 +71,7 @@ var Counts = struct {
 	Reviews, Chat, Preferences, Math, Steps, Code Count
 }{
 	Reviews: Count{4000, 500}, Chat: Count{3000, 300}, Preferences: Count{3000, 400},
-	Math: Count{4000, 500}, Steps: Count{4000, 500}, Code: Count{2000, 250},
+	Math: Count{4000, 500}, Steps: Count{20000, 500}, Code: Count{2000, 250},
 }
 
 // Count is the number of rows of the two parts of a data set.
