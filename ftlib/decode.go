@@ -1,6 +1,7 @@
 package ftlib
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -41,11 +42,30 @@ func Decode(data []byte, name string) (Run, error) {
 
 // Encode writes the specification as YAML, which [Decode] reads back equal.
 func (r Run) Encode() ([]byte, error) {
-	data, err := yaml.Marshal(r)
+	var doc yaml.Node
+	data, err := json.Marshal(r) // the same keys, in the same order
+	if err == nil {
+		err = yaml.Unmarshal(data, &doc)
+	}
+	if err == nil {
+		plain(&doc)
+		data, err = yaml.Marshal(&doc)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ftlib: %w", err)
 	}
 	return data, nil
+}
+
+// plain takes JSON's style off a document, but for strings that begin with white space: as a
+// block the encoder writes these without their first line.
+func plain(n *yaml.Node) {
+	if n.Kind != yaml.ScalarNode || n.Value == "" || !strings.ContainsAny(n.Value[:1], " \t\r\n") {
+		n.Style = 0
+	}
+	for _, child := range n.Content {
+		plain(child)
+	}
 }
 
 // Set changes one field by its path in the YAML file, as --set does on the command

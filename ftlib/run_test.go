@@ -157,6 +157,21 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
+// Text is read back as it was, wherever its lines and spaces are.
+func TestTextRoundTrips(t *testing.T) {
+	for _, text := range []string{"\nHint: {answer}", "\n", "\n\n", " ", "\n  a\n b\n", "  a\n\nb", "a\n", "a\n\n", "\ta\nb", "a \nb ", "true", "1e-3", "null", "~", "# a", "a: b", "- a", "{a}", "\u2028", "\r\n", "'\"", "<é&"} {
+		r := Run{Name: text, Data: Data{Prompt: text}, Method: Method{STaR: &STaR{Hint: text, Rollout: Rollout{Stop: []string{text, text}}}}}
+		data, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := Decode(data, "r")
+		if err != nil || !reflect.DeepEqual(r, back) {
+			t.Errorf("%q: %v\n%s", text, err, data)
+		}
+	}
+}
+
 func TestCloneSharesNothing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var r Run
