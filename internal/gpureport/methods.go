@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"ftlab/ftlib"
@@ -120,9 +121,12 @@ func step(ctx context.Context, o options, dir string, run ftlib.Run, r *methodRo
 	return nil
 }
 
+var checkpoint = regexp.MustCompile(`/step-[0-9]+$`)
+
+// moved is where what a run file names lies when all runs are cut to two steps.
 func moved(dir, path string) string {
 	if rest, ok := strings.CutPrefix(path, "runs/"); ok {
-		return filepath.Join(dir, rest)
+		return filepath.Join(dir, checkpoint.ReplaceAllString(rest, "/step-2"))
 	}
 	return path
 }
