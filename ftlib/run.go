@@ -34,7 +34,9 @@ type Model struct {
 	Adapter     string   `json:"adapter,omitempty" yaml:"adapter,omitempty"`                                     // a PEFT adapter directory to continue from; zero: none
 	DType       string   `json:"dtype,omitempty" yaml:"dtype,omitempty"`                                         // compute type: "float32", "bfloat16"; zero: bfloat16 for an adapter on a GPU, else float32
 	Backend     string   `json:"backend,omitempty" yaml:"backend,omitempty"`                                     // "xla:cuda", "xla:cpu", "go"; zero: the best that works
-	Memory      string   `json:"memory,omitempty" yaml:"memory,omitempty"`                                       // "save": keep activations; "recompute": keep block inputs only; zero: save where it fits
+	Memory      string   `json:"memory,omitempty" yaml:"memory,omitempty"`                                       // what is kept for the backward pass: "save": all activations; "recompute_mlp": those of attention; "recompute_halves": the inputs of both halves of a block; "recompute": block inputs only; zero: save where it fits, else recompute
+	Offload     bool     `json:"offload_activations,omitempty" yaml:"offload_activations,omitempty"`             // what is kept waits in host memory
+	Stream      string   `json:"stream,omitempty" yaml:"stream,omitempty"`                                       // frozen linear layers are brought block by block while they compute: "file": from the model's files, "host": from host memory; zero: all are on the device
 	Load4Bit    bool     `json:"load_in_4bit,omitempty" yaml:"load_in_4bit,omitempty"`                           // hold the linear layers in four bits, as QLoRA does (Dettmers et al. 2023); needs lora or an adapter
 	Load8Bit    bool     `json:"load_in_8bit,omitempty" yaml:"load_in_8bit,omitempty"`                           // in eight bits, one scale a row
 	QuantType   string   `json:"bnb_4bit_quant_type,omitempty" yaml:"bnb_4bit_quant_type,omitempty"`             // "nf4", "fp4"; zero: nf4

@@ -23,7 +23,11 @@ func (r Run) Validate() error {
 	} else {
 		c.oneOf("model.dtype", r.Model.DType, "float32", "bfloat16")
 	}
-	c.oneOf("model.memory", r.Model.Memory, "save", "recompute")
+	c.oneOf("model.memory", r.Model.Memory, "save", "recompute", "recompute_mlp", "recompute_halves")
+	c.oneOf("model.stream", r.Model.Stream, "file", "host")
+	if r.Model.Stream != "" && r.LoRA == nil && r.Model.Adapter == "" {
+		c.errorf("model.stream", "streamed weights do not train: add lora")
+	}
 	c.oneOf("model.bnb_4bit_quant_type", r.Model.QuantType, "nf4", "fp4")
 	switch m := r.Model; {
 	case m.Load4Bit && m.Load8Bit:

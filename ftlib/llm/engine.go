@@ -17,18 +17,32 @@ type EngineOptions struct {
 	// Train chooses base weights to train by Hugging Face name; nil: none beside an
 	// adapter, all without one, none of a quantised model.
 	Train func(name string) bool
-	// Recompute keeps block inputs only and runs each block forward again in the
-	// backward pass: a third more time, a fraction of the memory.
-	Recompute bool
+	// Keep is what blocks keep between the forward and the backward pass.
+	Keep Keep
+	// Offload moves what is kept to host memory until the backward pass asks for it, one
+	// layer's worth while the next one computes. Values stay as they are, bit for bit.
+	Offload bool
 }
+
+// Keep says what a block keeps of a training forward pass; the rest is computed again in the
+// backward pass. With N tokens, widths D and F of the stream and the MLP, in float32:
+type Keep string
+
+const (
+	KeepAll       Keep = ""                 // all activations, about N (6 D + 2 F): the fastest
+	KeepAttention Keep = "recompute_mlp"    // attention's, about N 6 D: two of seven layers are computed again, the widest
+	KeepHalves    Keep = "recompute_halves" // the inputs of attention and MLP, N 2 D: one half of a block is there at a time, for long rows
+	KeepInputs    Keep = "recompute"        // block inputs, N D: a third more time
+)
 
 // Engine computes losses and gradients of a model layer by layer with programs that
 // are compiled once for all layers of one kind. It is for one goroutine at a time.
 type Engine struct {
-	m         *Model
-	adapter   *Adapter
-	train     map[string]bool
-	recompute bool
+	m       *Model
+	adapter *Adapter
+	train   map[string]bool
+	keep    Keep
+	offload bool
 
 	plans     []*layerPlan // per layer; equal layers share one
 	first     *program     // embedding, batch -> hidden states, cosine and sine, ids, segments
@@ -38,6 +52,7 @@ type Engine struct {
 	free      map[freeKey]*program // of heads that a method drives
 	squared   *program
 
+	feed    feed // of streamed weights
 	grads   map[string]*tensors.Tensor
 	squares map[string]*tensors.Tensor // sums of squares of gradients, by layer or name
 }
@@ -45,12 +60,15 @@ type Engine struct {
 // NewEngine prepares a model for training or scoring. Nothing is compiled before
 // the first batch.
 func NewEngine(m *Model, o EngineOptions) (*Engine, error) {
-	e := &Engine{m: m, adapter: m.adapter, train: map[string]bool{}, recompute: o.Recompute,
+	e := &Engine{m: m, adapter: m.adapter, train: map[string]bool{}, keep: o.Keep, offload: o.Offload, feed: feed{s: m.stream},
 		heads: map[headKey]*program{}, free: map[freeKey]*program{}, grads: map[string]*tensors.Tensor{}, squares: map[string]*tensors.Tensor{}}
 	for _, name := range m.Names() {
 		if (o.Train == nil && m.adapter == nil && m.packs == nil) || (o.Train != nil && o.Train(name)) {
 			if _, packed := m.packs[name]; packed {
 				return nil, fmt.Errorf("llm: %s is quantised and cannot be trained; train an adapter (lora), or load the model in full", name)
+			}
+			if m.stream.has(name) {
+				return nil, fmt.Errorf("llm: %s is streamed and cannot be trained; train an adapter (lora), or leave model.stream out", name)
 			}
 			e.train[name] = true
 		}
@@ -158,7 +176,10 @@ func (e *Engine) ClearGrads() {
 }
 
 // Close frees the gradients; the model stays.
-func (e *Engine) Close() { e.ClearGrads() }
+func (e *Engine) Close() {
+	e.feed.drop()
+	e.ClearGrads()
+}
 
 // setGrads stores the outputs of a backward program and frees what they replace.
 // squares is the sum of their squares, kept under key.
@@ -178,15 +199,16 @@ type pass struct {
 	ids           *tensors.Tensor   // [N]
 	cos, sin, seg *tensors.Tensor   // [B, T, Dim/2] twice, [B, T]
 	keys          []*tensors.Tensor // dropout key of each layer
-	saved         [][]*tensors.Tensor
+	saved         []*kept
 	hidden        *tensors.Tensor // [N, D] behind the last block
 }
 
 func (p *pass) free() {
+	p.e.feed.drop()
 	free(p.ids, p.cos, p.sin, p.seg, p.hidden)
 	free(p.keys...)
-	for _, s := range p.saved {
-		free(s...)
+	for _, k := range p.saved {
+		k.free()
 	}
 }
 
@@ -247,12 +269,32 @@ func (p *pass) forward(training bool) error {
 		if training {
 			prog = plan.forwardSave
 		}
-		out, err := prog.call(p.common(i), e.layerParams(i), group(p.hidden))
+		last := i == len(e.plans)-1
+		next := i + 1
+		if last {
+			next = -1
+		}
+		weights, here, err := e.layerParams(i, next)
+		if err != nil {
+			return err
+		}
+		out, err := prog.call(p.common(i), weights, group(p.hidden))
+		if training && last && err == nil {
+			e.feed.give(i, here)
+		} else {
+			freeAll(here)
+		}
 		if err != nil {
 			return err
 		}
 		if training {
-			p.saved = append(p.saved, append(group(p.hidden), out[1:]...))
+			k := &kept{here: append(group(p.hidden), out[1:]...)}
+			if p.saved = append(p.saved, k); e.offload {
+				if i > 0 {
+					p.saved[i-1].wait.Wait() // one layer is on its way at a time
+				}
+				k.leave()
+			}
 		} else {
 			free(p.hidden)
 		}
@@ -280,17 +322,24 @@ func (p *pass) backward(dy *tensors.Tensor) error {
 				old = append(old, e.grads[name])
 			}
 		}
-		prog := plan.backward[add]
-		if e.recompute {
-			prog = plan.recompute[add]
+		saved, err := p.saved[i].take(e.m.Backend)
+		if err != nil {
+			return err
 		}
-		out, err := prog.call(p.common(i), e.layerParams(i), group(dy), p.saved[i], old)
+		if i > 0 {
+			p.saved[i-1].comeBack(e.m.Backend)
+		}
+		weights, here, err := e.layerParams(i, i-1)
+		if err != nil {
+			return err
+		}
+		out, err := plan.backward[add].call(p.common(i), weights, group(dy), saved, old)
+		freeAll(here)
 		if err != nil {
 			return err
 		}
 		free(dy)
-		free(p.saved[i]...)
-		p.saved[i] = nil
+		p.saved[i].free()
 		dy = out[0]
 		e.setGrads(layerName(i, ""), names, out[1], out[2:])
 	}

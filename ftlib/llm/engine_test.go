@@ -180,9 +180,9 @@ func (h *head_) loss(x, targets, weights *Node) *Node {
 	return Neg(ReduceAllSum(Mul(weights, ReduceSum(Mul(LogSoftmax(logits, -1), hot), -1))))
 }
 
-func compareWhole(t *testing.T, m *Model, recompute bool, batch *corpus.Batch) {
+func compareWhole(t *testing.T, m *Model, keep Keep, batch *corpus.Batch) {
 	t.Helper()
-	e, err := NewEngine(m, EngineOptions{Recompute: recompute})
+	e, err := NewEngine(m, EngineOptions{Keep: keep})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,21 +218,24 @@ func compareWhole(t *testing.T, m *Model, recompute bool, batch *corpus.Batch) {
 // whole model as one graph, for every weight of every family.
 func TestBlockEngineIsWholeGraph(t *testing.T) {
 	for _, family := range []string{"llama", "mistral", "qwen2", "phi"} {
-		for _, recompute := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/full/recompute=%v", family, recompute), func(t *testing.T) {
-				rng := rand.New(rand.NewPCG(1, 2))
-				m := tiny(t, family)
-				stir(t, m, rng)
-				compareWhole(t, m, recompute, randomBatch(rng, 3, 12, m.Config.Vocab))
-			})
-			t.Run(fmt.Sprintf("%s/lora/recompute=%v", family, recompute), func(t *testing.T) {
+		for _, keep := range []Keep{KeepAll, KeepAttention, KeepHalves, KeepInputs} {
+			// With all weights trained, nothing but what is kept differs from the adapter's case.
+			if keep == KeepAll || keep == KeepInputs {
+				t.Run(fmt.Sprintf("%s/full/keep=%s", family, keep), func(t *testing.T) {
+					rng := rand.New(rand.NewPCG(1, 2))
+					m := tiny(t, family)
+					stir(t, m, rng)
+					compareWhole(t, m, keep, randomBatch(rng, 3, 12, m.Config.Vocab))
+				})
+			}
+			t.Run(fmt.Sprintf("%s/lora/keep=%s", family, keep), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(3, 4))
 				m := tiny(t, family)
 				if _, err := m.NewAdapter(ftlib.LoRA{R: 3, Dropout: 0.3, Bias: "all"}, 5); err != nil {
 					t.Fatal(err)
 				}
 				stir(t, m, rng)
-				compareWhole(t, m, recompute, randomBatch(rng, 3, 12, m.Config.Vocab))
+				compareWhole(t, m, keep, randomBatch(rng, 3, 12, m.Config.Vocab))
 			})
 		}
 	}

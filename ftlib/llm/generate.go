@@ -100,6 +100,9 @@ func NewGenerator(m *Model, o GeneratorOptions) (*Generator, error) {
 	if m.Config.NoHead {
 		return nil, fmt.Errorf("llm: %s is a classifier: it has no head that predicts tokens", m.Path)
 	}
+	if err := m.errStreamed("asked for text"); err != nil {
+		return nil, err
+	}
 	if o.MaxRows == 0 {
 		o.MaxRows = 32
 	}

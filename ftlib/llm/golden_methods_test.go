@@ -68,7 +68,7 @@ func TestGoldenRewardModel(t *testing.T) {
 			}
 			testkit.GoldenJSON(t, "losses/reward_model.json", &c)
 			m := loadGoldenOn(t, v.backend, "models/reward_llama")
-			e, err := NewEngine(m, EngineOptions{Recompute: v.recompute})
+			e, err := NewEngine(m, EngineOptions{Keep: v.keep})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -148,15 +148,15 @@ func loadGoldenOn(t *testing.T, b compute.Backend, name string) *Model {
 
 // variant is a way to compute the same: a backend and a memory policy.
 type variant struct {
-	name      string
-	backend   compute.Backend
-	recompute bool
+	name    string
+	backend compute.Backend
+	keep    Keep
 }
 
 // variants are the test backend (XLA where there is a plugin) and the pure Go backend
 // with both policies.
 func variants(t *testing.T) []variant {
-	return []variant{{"default", testkit.Backend(t), false}, {"go", goBackend(t), false}, {"go/recompute", goBackend(t), true}}
+	return []variant{{"default", testkit.Backend(t), KeepAll}, {"go", goBackend(t), KeepAll}, {"go/recompute", goBackend(t), KeepInputs}}
 }
 
 // checkPass compares logits, mean loss and gradients of the case's batch.
@@ -185,7 +185,7 @@ func TestGoldenModels(t *testing.T) {
 				}
 				testkit.GoldenJSON(t, "models/"+family+"_io.json", &io)
 				m := loadGoldenOn(t, v.backend, "models/"+family)
-				e, err := NewEngine(m, EngineOptions{Recompute: v.recompute})
+				e, err := NewEngine(m, EngineOptions{Keep: v.keep})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -205,7 +205,7 @@ func TestGoldenLoRA(t *testing.T) {
 				if _, err := m.LoadAdapter(filepath.Dir(testkit.Golden(t, "lora/"+name+"/adapter_config.json"))); err != nil {
 					t.Fatal(err)
 				}
-				e, err := NewEngine(m, EngineOptions{Recompute: v.recompute})
+				e, err := NewEngine(m, EngineOptions{Keep: v.keep})
 				if err != nil {
 					t.Fatal(err)
 				}

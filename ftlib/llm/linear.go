@@ -65,6 +65,12 @@ func (l *linear) forward(x *Node) (y, h *Node) {
 	return y, h
 }
 
+// hidden is the h of forward alone.
+func (l *linear) hidden(x *Node) *Node {
+	xd, _ := l.dropped(x)
+	return mulT(xd, l.a)
+}
+
 // weightNorm is the norm of the rows of W + s·B·A, [out].
 func (l *linear) weightNorm() *Node {
 	w := Add(ConvertDType(l.w.whole(), l.a.DType()), MulScalar(mulN(l.b, l.a), l.spec.Scale))

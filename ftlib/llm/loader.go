@@ -13,16 +13,17 @@ import (
 type loader struct {
 	m      *Model
 	src    source
-	left   map[string]bool // names of the source that no weight has asked for
+	has    map[string]bool // names of the source
+	left   map[string]bool // those that no weight has asked for
 	linear map[string]bool // names of the weights that can be quantised
 	spec   *quant.Config   // nil: nothing is quantised that is not so already
 	in     dtypes.DType    // of products with quantised weights
 }
 
 func (m *Model) loader(src source, o LoadOptions) (*loader, error) {
-	l := &loader{m: m, src: src, left: map[string]bool{}, linear: map[string]bool{}, in: m.dtype}
+	l := &loader{m: m, src: src, has: map[string]bool{}, left: map[string]bool{}, linear: map[string]bool{}, in: m.dtype}
 	for _, name := range src.Names() {
-		l.left[name] = true
+		l.has[name], l.left[name] = true, true
 	}
 	for i := range m.Config.Layers {
 		for _, module := range m.Config.Linears() {
@@ -49,7 +50,7 @@ func (m *Model) loader(src source, o LoadOptions) (*loader, error) {
 }
 
 // Has reports what the source has; with Tensor it makes a loader a quant.Source.
-func (l *loader) Has(name string) bool { return l.left[name] }
+func (l *loader) Has(name string) bool { return l.has[name] }
 
 // Tensor of the source.
 func (l *loader) Tensor(name string) (safetensors.Tensor, error) { return l.src.Tensor(name) }
@@ -58,6 +59,9 @@ func (l *loader) Tensor(name string) (safetensors.Tensor, error) { return l.src.
 func (l *loader) weight(w weightSpec, checkOnly bool) (problem string, err error) {
 	if r, ok := l.src.(randomSource); ok {
 		delete(l.left, w.name)
+		if checkOnly {
+			return "", nil
+		}
 		return "", l.random(r, w)
 	}
 	t, err := l.src.Tensor(w.name)
@@ -99,6 +103,9 @@ func (l *loader) stored(w weightSpec, kind quant.Type, checkOnly bool) (string, 
 	delete(l.left, w.name)
 	for _, key := range kind.Keys(w.name) {
 		delete(l.left, key)
+		if t, err := l.src.Tensor(key); err == nil {
+			defer release(l.src, t)
+		}
 	}
 	switch {
 	case err != nil:

@@ -29,6 +29,7 @@ type Model struct {
 	adapter *Adapter
 	moments *Moments            // of an optimizer, for who trains the model next
 	merges  map[string]*program // folding an adapter in, by its settings
+	stream  *stream             // weights that are not on the backend while they do not compute; nil: none
 	files   []File              // that it was read from
 	changed bool                // base weights are not those of the files
 	lent
@@ -41,6 +42,10 @@ type LoadOptions struct {
 	// Quantize holds the linear layers in four or eight bits, quantised on the way in, a
 	// piece of a tensor at a time. nil: as they are; a directory that is quantised stays so.
 	Quantize *QuantOptions
+
+	// Stream leaves the linear layers of the blocks where they are and brings one block after
+	// another to the backend while it computes. Zero: all weights are on the backend.
+	Stream Stream
 }
 
 // Load reads a model from a directory in Hugging Face's layout (config.json and
@@ -71,8 +76,12 @@ func Load(b compute.Backend, path string, o LoadOptions) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer src.Close()
-	return withFiles(files)(load(b, path, c, src, o))
+	m, err := withFiles(files)(load(b, path, c, src, o))
+	if m != nil && m.stream.reads() {
+		m.stream.close = src.Close
+		return m, err
+	}
+	return m, errors.Join(err, src.Close())
 }
 
 // withFiles notes in a model that was loaded what it was read from.
@@ -108,7 +117,7 @@ func load(b compute.Backend, path string, c Config, src source, o LoadOptions) (
 	}
 	var wrong []string
 	for _, w := range c.weights() {
-		problem, err := l.weight(w, len(wrong) > 0)
+		problem, err := l.place(w, o.Stream, len(wrong) > 0)
 		if err != nil {
 			m.Close()
 			return nil, fmt.Errorf("llm: %s: %w", path, err)
@@ -147,6 +156,8 @@ func (m *Model) Close() {
 		m.release(t)
 	}
 	m.params = nil
+	m.stream.end()
+	m.stream = nil
 	m.SetMoments(nil)
 	if m.adapter != nil {
 		m.adapter.Close()
@@ -184,7 +195,7 @@ func (m *Model) under(a *Adapter, name string) *tensors.Tensor {
 
 // Names are the names of the base weights, sorted.
 func (m *Model) Names() []string {
-	names := make([]string, 0, len(m.params))
+	names := m.stream.names()
 	for name := range m.params {
 		if !m.isPart(name) {
 			names = append(names, name)
@@ -197,6 +208,14 @@ func (m *Model) Names() []string {
 // Weight copies a base weight to the host, row-major float32; a quantised one as it is
 // computed with.
 func (m *Model) Weight(name string) ([]float32, error) {
+	if m.stream.has(name) {
+		one, err := m.stream.bring(name)
+		if err != nil {
+			return nil, err
+		}
+		defer one.Close()
+		return one.Weight(name)
+	}
 	t := m.param(name)
 	if t == nil {
 		return nil, fmt.Errorf("llm: no weight %q", name)
@@ -217,6 +236,9 @@ func (m *Model) Weight(name string) ([]float32, error) {
 // is on the host. The adapter is not folded in;
 // see [Model.SaveMerged].
 func (m *Model) Save(dir string, dtype safetensors.DType) error {
+	if err := m.errStreamed("saved"); err != nil {
+		return err
+	}
 	return m.save(dir, dtype, m.Names(), m.Config, func(name string) (*tensors.Tensor, error) { return m.params[name], nil })
 }
 

@@ -83,7 +83,7 @@ func compileQuantised(t *testing.T) {
 	}
 	defer m.Close()
 	withAdapter(t, m, ftlib.LoRA{R: 4})
-	e, err := NewEngine(m, EngineOptions{Recompute: true})
+	e, err := NewEngine(m, EngineOptions{Keep: KeepInputs})
 	if err != nil {
 		t.Fatal(err)
 	}

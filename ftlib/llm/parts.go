@@ -130,6 +130,9 @@ type aboutAdapter struct {
 // Parts takes a model apart for who keeps it: a JSON description, and all its tensors,
 // by names that begin with [PartWeights] and so on. The tensors stay the model's.
 func (m *Model) Parts() (description []byte, parts map[string]*tensors.Tensor, err error) {
+	if err := m.errStreamed("taken apart"); err != nil {
+		return nil, nil, err
+	}
 	a := about{Path: m.Path, Files: m.files, DType: strings.ToLower(m.dtype.String()), Changed: m.changed,
 		Labels: m.Config.Labels, LabelBias: m.Config.LabelBias, NoHead: m.Config.NoHead}
 	if a.Config, err = m.Config.JSON(safetensors.F32); err != nil {

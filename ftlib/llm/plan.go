@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -22,8 +23,7 @@ type layerPlan struct {
 	dropout  bool
 
 	forward, forwardSave *program    // without and with what the gradient needs
-	backward             [2]*program // from saved activations; [1] adds to gradients that are there
-	recompute            [2]*program // the same from the block's input alone
+	backward             [2]*program // [1] adds to gradients that are there
 }
 
 // plan describes layer i under the engine's adapter and choice of trained weights.
@@ -54,7 +54,7 @@ func (e *Engine) plan(i int) *layerPlan {
 	var key strings.Builder
 	fmt.Fprint(&key, p.window, p.train)
 	for _, name := range p.params {
-		fmt.Fprint(&key, name, e.param(prefix+name).Shape())
+		fmt.Fprint(&key, name, e.shape(prefix+name))
 	}
 	for _, m := range sortedKeys(p.adapters) {
 		fmt.Fprint(&key, m, p.adapters[m])
@@ -102,10 +102,7 @@ func (p *layerPlan) build(e *Engine) error {
 		blk := p.block(cfg, in, true)
 		y, s := blk.forward(in.next())
 		out := []*Node{y}
-		if e.recompute {
-			return out
-		}
-		for _, name := range blk.savedNames() {
+		for _, name := range blk.savedNames(e.keep) {
 			out = append(out, s[name])
 		}
 		return out
@@ -129,18 +126,16 @@ func (p *layerPlan) build(e *Engine) error {
 		out[1] = sumSquares(dx.Graph(), out[2:])
 		return out
 	}
+	name := "block_backward"
+	if e.keep != KeepAll {
+		name = "block_recompute"
+	}
 	for i, add := range []bool{false, true} {
-		p.backward[i] = make("block_backward", func(in *nodes) []*Node {
+		p.backward[i] = make(name, func(in *nodes) []*Node {
 			blk := p.block(cfg, in, true)
 			dy, x := in.next(), in.next()
-			s := saved(in.named(blk.savedNames()))
+			s := saved(in.named(blk.savedNames(e.keep)))
 			s["x"] = x
-			return finish(blk, in, s, dy, add)
-		})
-		p.recompute[i] = make("block_recompute", func(in *nodes) []*Node {
-			blk := p.block(cfg, in, true)
-			dy, x := in.next(), in.next()
-			_, s := blk.forward(x)
 			return finish(blk, in, s, dy, add)
 		})
 	}
@@ -165,12 +160,35 @@ func sumSquares(g *Graph, ts []*Node) *Node {
 	return sum
 }
 
-// layerParams are the tensors of layer i in the plan's order.
-func (e *Engine) layerParams(i int) []*tensors.Tensor {
-	p := e.plans[i]
-	out := make([]*tensors.Tensor, len(p.params))
-	for j, name := range p.params {
-		out[j] = e.param(layerName(i, name))
+// layerParams are the tensors of layer i in the plan's order. Those that were brought for it are
+// the caller's to free; layer next, none below 0, is brought meanwhile.
+func (e *Engine) layerParams(i, next int) (all []*tensors.Tensor, here map[string]*tensors.Tensor, err error) {
+	if here, err = e.feed.take(i, next); err != nil {
+		return nil, nil, err
 	}
-	return out
+	for _, name := range e.plans[i].params {
+		t := e.param(layerName(i, name))
+		if t == nil {
+			t = here[layerName(i, name)]
+		}
+		all = append(all, t)
+	}
+	return all, here, nil
+}
+
+// shape of a weight, which may be one that is streamed.
+func (e *Engine) shape(name string) shapes.Shape {
+	if t := e.param(name); t != nil {
+		return t.Shape()
+	}
+	return e.m.stream.shapes[name]
+}
+
+// layerShapes are the shapes of layerParams.
+func (e *Engine) layerShapes(i int) []shapes.Shape {
+	var all []shapes.Shape
+	for _, name := range e.plans[i].params {
+		all = append(all, e.shape(layerName(i, name)))
+	}
+	return all
 }

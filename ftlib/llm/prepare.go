@@ -50,7 +50,7 @@ func (e *Engine) savedShapes(layer, n int) []shapes.Shape {
 	widths := map[string]string{"q": names.q, "k": names.k, "v": names.v, "gate": names.gate, "up": names.up}
 	blk := &block{cfg: c, adapters: e.plans[layer].adapters}
 	var out []shapes.Shape
-	for _, name := range blk.savedNames() {
+	for _, name := range blk.savedNames(e.keep) {
 		width := c.Hidden
 		if module, ok := widths[name]; ok {
 			width, _ = c.dims(module)
@@ -96,14 +96,10 @@ func (e *Engine) Prepare(batch *corpus.Batch, loss TokenLoss, grad bool) error {
 			continue
 		}
 		seen[p] = true
-		params := shapesOf(e.layerParams(i))
+		params := e.layerShapes(i)
 		if grad {
 			x := []shapes.Shape{hidden, hidden}
-			if e.recompute {
-				add(p.recompute[0], common, params, x)
-			} else {
-				add(p.backward[0], common, params, x, e.savedShapes(i, n))
-			}
+			add(p.backward[0], common, params, x, e.savedShapes(i, n))
 			add(p.forwardSave, common, params, x[:1])
 		} else {
 			add(p.forward, common, params, []shapes.Shape{hidden})
@@ -141,9 +137,6 @@ func (e *Engine) SavedBytes(n int) int64 {
 	total := int64(0)
 	for i := range e.plans {
 		total += int64(n) * int64(e.m.Config.Hidden) * 4
-		if e.recompute {
-			continue
-		}
 		for _, s := range e.savedShapes(i, n) {
 			total += int64(s.Size()) * 4
 		}

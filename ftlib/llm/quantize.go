@@ -157,6 +157,9 @@ func (m *Model) layerNames(i int) []string {
 // matrices, and the same adapter, which stays m's: what a merge needs, and what takes the
 // memory that quantising saved.
 func (m *Model) Dequantized() (*Model, error) {
+	if err := m.errStreamed("dequantised"); err != nil {
+		return nil, err
+	}
 	out := &Model{Config: m.Config, Path: m.Path, Backend: m.Backend, dtype: m.dtype, changed: true, params: map[string]*tensors.Tensor{}}
 	out.Config.raw = maps.Clone(m.Config.raw)
 	delete(out.Config.raw, quantizationKey)
@@ -201,6 +204,9 @@ func (m *Model) Dequantized() (*Model, error) {
 
 // errMergePacked is the answer to merging into quantised weights.
 func (m *Model) errMergePacked() error {
+	if err := m.errStreamed("merged"); err != nil {
+		return err
+	}
 	for _, name := range sortedKeys(m.packs) {
 		return fmt.Errorf("llm: the base is quantised (%s): a merge would round the adapter away; merge into the original weights, or into dequantised ones (Model.Dequantized, --dequantize)", m.packs[name].Type)
 	}

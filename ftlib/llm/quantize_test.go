@@ -152,8 +152,8 @@ func TestQLoRAGradients(t *testing.T) {
 				}
 				defer full.Close()
 				wantLoss, want := lossAndGradients(t, full, EngineOptions{})
-				for _, recompute := range []bool{false, true} {
-					loss, have := lossAndGradients(t, m, EngineOptions{Recompute: recompute})
+				for _, keep := range []Keep{KeepAll, KeepHalves, KeepInputs} {
+					loss, have := lossAndGradients(t, m, EngineOptions{Keep: keep})
 					if math.Abs(loss/wantLoss-1) > 1e-6 {
 						t.Errorf("loss %v, want %v", loss, wantLoss)
 					}
@@ -162,7 +162,7 @@ func TestQLoRAGradients(t *testing.T) {
 					}
 					for name, g := range have {
 						if d := l2Error(g, want[name]); d > 2e-5 {
-							t.Errorf("gradient of %s is off by %.2g (recompute %v)", name, d, recompute)
+							t.Errorf("gradient of %s is off by %.2g (keep %q)", name, d, keep)
 						}
 					}
 				}
@@ -300,7 +300,7 @@ func TestComputeBFloat16(t *testing.T) {
 		}
 	}
 	wantLoss, want := lossAndGradients(t, m, EngineOptions{})
-	loss, have := lossAndGradients(t, half, EngineOptions{Recompute: true})
+	loss, have := lossAndGradients(t, half, EngineOptions{Keep: KeepInputs})
 	if loss == wantLoss || math.Abs(loss/wantLoss-1) > 1e-2 {
 		t.Errorf("loss %v in bfloat16, %v in float32", loss, wantLoss)
 	}

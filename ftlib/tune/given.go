@@ -104,8 +104,8 @@ func modelOf(run ftlib.Run, g *given) (*llm.Model, dtypes.DType, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if q := quantisation(run.Model); q != nil { // what is resident is there in full
-		m, err := llm.Load(b, run.Model.Path, llm.LoadOptions{DType: dtype, Quantize: q})
+	if q := quantisation(run.Model); q != nil || run.Model.Stream != "" { // what is resident is there in full
+		m, err := llm.Load(b, run.Model.Path, llm.LoadOptions{DType: dtype, Quantize: q, Stream: llm.Stream(run.Model.Stream)})
 		return m, dtype, err
 	}
 	m, err := lab.Open(b, run.Model.Path, llm.LoadOptions{DType: dtype})

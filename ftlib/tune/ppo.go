@@ -76,7 +76,7 @@ func (m *ppoMethod) open(o *online) error {
 	if err := model.NewScoreHead(1, false, o.run.Seed+1); err != nil {
 		return err
 	}
-	e, err := llm.NewEngine(model, llm.EngineOptions{Recompute: o.run.Model.Memory == "recompute"})
+	e, err := llm.NewEngine(model, engineOptions(o.run))
 	if err != nil {
 		return err
 	}

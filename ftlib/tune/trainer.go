@@ -90,7 +90,7 @@ func trainerOf(run ftlib.Run, m *llm.Model, dtype dtypes.DType, n needs, adapted
 	if err := n.heads(m, run.Seed); err != nil {
 		return t, err
 	}
-	o := llm.EngineOptions{Recompute: run.Model.Memory == "recompute"}
+	o := engineOptions(run)
 	if len(run.Model.Freeze) > 0 {
 		if o.Train, err = m.Unfrozen(run.Model.Freeze); err != nil {
 			return t, fmt.Errorf("tune: model.freeze: %w", err)
@@ -102,7 +102,7 @@ func trainerOf(run ftlib.Run, m *llm.Model, dtype dtypes.DType, n needs, adapted
 		longest = usualLength(m.Config.MaxPositions)
 	}
 	if err == nil && run.Model.Memory == "" && tooBig(e.SavedBytes(run.Batch.Size*longest)) {
-		o.Recompute = true
+		o.Keep = llm.KeepInputs
 		e, err = llm.NewEngine(m, o)
 	}
 	if err != nil {
@@ -112,6 +112,15 @@ func trainerOf(run ftlib.Run, m *llm.Model, dtype dtypes.DType, n needs, adapted
 		t.loraPlus(run.Optim.LoRAPlus)
 	}
 	return t, err
+}
+
+// engineOptions are the settings of memory.
+func engineOptions(run ftlib.Run) llm.EngineOptions {
+	keep := llm.Keep(run.Model.Memory)
+	if keep == "save" {
+		keep = llm.KeepAll
+	}
+	return llm.EngineOptions{Keep: keep, Offload: run.Model.Offload}
 }
 
 // heads sees to it that the model has the heads that the method looks at, and no others

@@ -45,7 +45,8 @@ func stepRatio(name, model string, rows, length int, o options) (result, error) 
 	if err != nil {
 		return result{}, errors.Join(err, ours.cmd.Process.Kill())
 	}
-	a, b, _, err := versus(ours, peer, max(o.rounds, 3)*3)
+	v, err := versus(ours, peer, max(o.rounds, 3)*3)
+	a, b := v.ours, v.peer
 	return result{Name: name, Ratio: a / b, Better: "lower", Ours: a / stepsPerRound, Peer: b / stepsPerRound, Unit: "ms/step", MS: a / stepsPerRound, Rounds: max(o.rounds, 3) * 3}, err
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -22,6 +23,8 @@ type result struct {
 	MS      float64 `json:"ms,omitempty"`       // our median round
 	PeakGiB float64 `json:"peak_gib,omitempty"` // our peak resident size
 	Rounds  int     `json:"rounds"`
+
+	MemoryRatio float64 `json:"memory_ratio,omitempty"` // our peak to the peer's
 
 	CompileS float64 `json:"compile_s,omitempty"` // of everything that a step needs
 }
@@ -93,6 +96,10 @@ func main() {
 			continue
 		}
 		r, err := b.run(o)
+		if errors.Is(err, errNoPeer) && *only == "" {
+			fmt.Fprintln(os.Stderr, "bench:", err, "(left out)")
+			continue
+		}
 		exitOn(err)
 		all = append(all, r)
 		if !*asJSON {
@@ -127,12 +134,18 @@ func runPlan(only, record string, asJSON bool) error {
 
 func (r result) print() {
 	switch {
+	case r.Ratio == 0 && r.Unit != "":
+		fmt.Printf("%-10s %.2f %s (%s is better)\n", r.Name, r.Ours, r.Unit, r.Better)
 	case r.Ratio == 0 && r.PeakGiB > 0:
 		fmt.Printf("%-10s peak %.2f GiB, a step %.1f s, compiled in %.1f s\n", r.Name, r.PeakGiB, r.MS/1000, r.CompileS)
 	case r.Ratio == 0:
 		fmt.Printf("%-28s %8.1f ms\n", r.Name, r.MS)
 	default:
-		fmt.Printf("%-10s ours %8.2f  peer %8.2f %-8s ratio %.3f (%s is better)\n", r.Name, r.Ours, r.Peer, r.Unit, r.Ratio, r.Better)
+		fmt.Printf("%-10s ours %8.2f  peer %8.2f %-8s ratio %.3f (%s is better)", r.Name, r.Ours, r.Peer, r.Unit, r.Ratio, r.Better)
+		if r.MemoryRatio > 0 {
+			fmt.Printf(", memory ratio %.3f", r.MemoryRatio)
+		}
+		fmt.Println()
 	}
 }
 

@@ -2,6 +2,7 @@
 
     peer.py train S|M        a LoRA step a round
     peer.py decode BATCH     64 greedy tokens a round
+    peer.py qlora LAYERS float32|bfloat16   a QLoRA step of a Llama-2-7B-shaped model a round
     peer.py sft MODEL DATA OUT   a short SFTTrainer run, whole
     peer.py dpo|grpo|ppo MODEL DATA OUT STEPS   a run of the method; prints the seconds of every step
     peer.py scorer MODEL OUT     writes the model as a classifier with one output, for ppo
@@ -38,6 +39,69 @@ def train(name):
     params = [p for p in m.parameters() if p.requires_grad]
     opt = torch.optim.AdamW(params, lr=1e-3)
     x = torch.randint(0, m.config.vocab_size, ({"S": 4, "M": 2}[name], 256))
+
+    def step():
+        loss = m(input_ids=x, labels=x).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(params, 1.0)
+        opt.step()
+        opt.zero_grad()
+        loss.item()
+
+    serve(step)
+
+
+def qlora(layers, compute):
+    """Double-quantised NF4 with adapters of rank 16 on all linear layers, one row of 256 tokens, blocks
+    checkpointed, as prepare_model_for_kbit_training sets it up. The peak counts from the first step on."""
+    import gc
+    import bitsandbytes as bnb
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+    dtype = getattr(torch, compute)
+    config = LlamaConfig(vocab_size=32000, hidden_size=4096, num_hidden_layers=layers, num_attention_heads=32, intermediate_size=11008,
+                         max_position_embeddings=256, tie_word_embeddings=False)
+    with torch.device("meta"):
+        m = LlamaForCausalLM(config)
+
+    def linear(out, into):
+        x = bnb.nn.Linear4bit(into, out, bias=False, compute_dtype=dtype, quant_type="nf4", compress_statistics=True, device="meta")
+        w = (torch.rand(out, into) - 0.5).mul_(0.069).to(dtype)
+        x.weight = bnb.nn.Params4bit(w, requires_grad=False, quant_type="nf4", compress_statistics=True, blocksize=64, module=x)
+        x = x.to("cpu")
+        if x.weight.quant_state is None:
+            x.weight = x.weight._quantize("cpu")
+        return x
+
+    def weight(*shape):
+        return torch.nn.Parameter(torch.empty(*shape, dtype=dtype).normal_(0, 0.02))
+
+    for layer in m.model.layers:
+        for part in (layer.self_attn, layer.mlp):
+            for name, old in list(part.named_children()):
+                if isinstance(old, torch.nn.Linear):
+                    setattr(part, name, linear(old.out_features, old.in_features))
+                    gc.collect()
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            getattr(layer, name).weight = torch.nn.Parameter(torch.ones(4096, dtype=dtype))
+    m.model.norm.weight = torch.nn.Parameter(torch.ones(4096, dtype=dtype))
+    m.model.embed_tokens.weight, m.lm_head.weight = weight(32000, 4096), weight(32000, 4096)
+    m.model.rotary_emb = LlamaRotaryEmbedding(config)
+    for p in m.parameters():
+        p.requires_grad_(False)
+    m.is_loaded_in_4bit = True
+    m = get_peft_model(m, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
+    m.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    m.enable_input_require_grads()
+    m.train()
+    params = [p for p in m.parameters() if p.requires_grad]
+    opt = torch.optim.AdamW(params, lr=1e-4)
+    x = torch.randint(0, 32000, (1, 256))
+    gc.collect()
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")
 
     def step():
         loss = m(input_ids=x, labels=x).loss
@@ -172,6 +236,10 @@ if __name__ == "__main__":
         import torch
         torch.set_num_threads(2)
         decode(int(sys.argv[2]))
+    elif kind == "qlora":
+        import torch
+        torch.set_num_threads(2)
+        qlora(int(sys.argv[2]), sys.argv[3])
     elif kind == "sft":
         sft(*sys.argv[2:5])
     else:

@@ -84,8 +84,11 @@ func peakOf(cmd *exec.Cmd) float64 {
 	return 0
 }
 
-// versus lets two workers take turns and returns the medians of their rounds, ms.
-func versus(ours, peer *side, rounds int) (a, b, peak float64, err error) {
+// versusResult are medians of rounds, ms, and peaks, GiB.
+type versusResult struct{ ours, peer, peak, peerPeak float64 }
+
+// versus lets two workers take turns.
+func versus(ours, peer *side, rounds int) (r versusResult, err error) {
 	var va, vb []float64
 	for i := range rounds {
 		sides := []*side{ours, peer}
@@ -95,7 +98,7 @@ func versus(ours, peer *side, rounds int) (a, b, peak float64, err error) {
 		for _, s := range sides {
 			ms, err := s.round()
 			if err != nil {
-				return 0, 0, 0, err
+				return r, err
 			}
 			if s == ours {
 				va = append(va, ms)
@@ -105,9 +108,7 @@ func versus(ours, peer *side, rounds int) (a, b, peak float64, err error) {
 			time.Sleep(50 * time.Millisecond) // let spinning threads of the other side settle
 		}
 	}
-	peak = ours.peak()
-	peer.peak()
-	return median(va), median(vb), peak, nil
+	return versusResult{median(va), median(vb), ours.peak(), peer.peak()}, nil
 }
 
 // pair starts both workers of a bench.
@@ -128,8 +129,8 @@ func trainBench(config string, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	a, b, peak, err := versus(ours, peer, o.rounds)
-	return result{Name: config, Ratio: b / a, Better: "higher", Ours: a, Peer: b, Unit: "ms/step", MS: a, PeakGiB: peak, Rounds: o.rounds}, err
+	v, err := versus(ours, peer, o.rounds)
+	return result{Name: config, Ratio: v.peer / v.ours, Better: "higher", Ours: v.ours, Peer: v.peer, Unit: "ms/step", MS: v.ours, PeakGiB: v.peak, Rounds: o.rounds}, err
 }
 
 func decodeBench(batch int, o options) (result, error) {
@@ -137,6 +138,6 @@ func decodeBench(batch int, o options) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	a, b, peak, err := versus(ours, peer, o.rounds)
-	return result{Name: fmt.Sprintf("decode_%d", batch), Ratio: b / a, Better: "higher", Ours: a, Peer: b, Unit: "ms/64 tok", MS: a, PeakGiB: peak, Rounds: o.rounds}, err
+	v, err := versus(ours, peer, o.rounds)
+	return result{Name: fmt.Sprintf("decode_%d", batch), Ratio: v.peer / v.ours, Better: "higher", Ours: v.ours, Peer: v.peer, Unit: "ms/64 tok", MS: v.ours, PeakGiB: v.peak, Rounds: o.rounds}, err
 }

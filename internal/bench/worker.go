@@ -66,6 +66,9 @@ func runWorker(kind string, args []string) error {
 	if kind == "plan" {
 		return planStep(args[0])
 	}
+	if kind == "memory_write" {
+		return memoryWrite(args)
+	}
 	var round func() error
 	var err error
 	switch kind {
@@ -73,6 +76,8 @@ func runWorker(kind string, args []string) error {
 		round, err = trainRound(args[0])
 	case "decode":
 		round, err = decodeRound(args[0])
+	case "qlora":
+		round, err = qloraRound(args)
 	case "step":
 		round, err = stepsRound(args)
 	default:
