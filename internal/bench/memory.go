@@ -151,7 +151,7 @@ func memoryWrite(args []string) error {
 }
 
 // model loads a job's model with an adapter of rank 16 on all linear layers.
-func (job memoryJob) model() (*llm.Model, *llm.Engine, *optim.AdamW, error) {
+func (job memoryJob) model() (*llm.Model, *llm.Engine, *optim.Optimizer, error) {
 	debug.SetGCPercent(50)
 	b, err := backend.Open("")
 	if err != nil {
@@ -185,7 +185,7 @@ func (job memoryJob) model() (*llm.Model, *llm.Engine, *optim.AdamW, error) {
 }
 
 // qloraStep is one step of a job: forward, backward, and the optimizer with its gradients clipped.
-func qloraStep(e *llm.Engine, o *optim.AdamW, batch *corpus.Batch, step int) (loss float64, err error) {
+func qloraStep(e *llm.Engine, o *optim.Optimizer, batch *corpus.Batch, step int) (loss float64, err error) {
 	t, err := e.Accumulate(batch, llm.NLL, 1/float32(batch.T), 1)
 	if err != nil {
 		return 0, err
