@@ -28,7 +28,7 @@ func bytesOf(all map[string]*tensors.Tensor) int64 {
 func (e *Engine) Compiled() []backend.Program {
 	all := []*program{e.first, e.squared, e.allLogits, e.dEmbed[0], e.dEmbed[1]}
 	for _, p := range e.plans {
-		all = append(all, p.forward, p.forwardSave, p.backward[0], p.backward[1], p.recompute[0], p.recompute[1])
+		all = append(all, p.forward, p.forwardSave, p.backward[0], p.backward[1])
 	}
 	for _, p := range e.heads {
 		all = append(all, p)

@@ -72,7 +72,7 @@ var measures = []measure{
 		return true
 	}},
 	{"streamed weights", 1, "frozen weights are read from the file at every step: slow", func(r *ftlib.Run, s Setup) bool {
-		return s.LoRA != nil && r.Set("model.stream=true") == nil
+		return s.LoRA != nil && r.Set("model.stream=file") == nil
 	}},
 }
 

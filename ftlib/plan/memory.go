@@ -112,9 +112,19 @@ func (s Setup) saved() int64 {
 	if s.Memory == "offload" {
 		return 2 * block
 	}
+	if s.Memory == "recompute_halves" {
+		if s.Shape.phi() {
+			return block * int64(s.Shape.Layers)
+		}
+		return 2 * block * int64(s.Shape.Layers)
+	}
 	q, kv := int64(s.Shape.Heads*s.Shape.HeadDim), int64(s.Shape.KVHeads*s.Shape.HeadDim)
 	each := 2*q + 2*kv // q, attention, k, v
-	if s.Shape.phi() {
+	if s.Memory == "recompute_mlp" {
+		if !s.Shape.phi() {
+			each += d
+		}
+	} else if s.Shape.phi() {
 		each += int64(s.Shape.FFN)
 	} else {
 		each += d + 2*int64(s.Shape.FFN)
@@ -364,6 +374,10 @@ func activationWords(s Setup) string {
 	switch s.Memory {
 	case "recompute":
 		return "the inputs of the blocks; the rest is computed again"
+	case "recompute_mlp":
+		return "what attention's gradient needs; the MLP is computed again"
+	case "recompute_halves":
+		return "the inputs of attention and MLP of every block; the rest is computed again"
 	case "offload":
 		return "the inputs of two blocks; the others wait in host memory"
 	}

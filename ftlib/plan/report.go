@@ -99,7 +99,7 @@ func (r Report) Text() string {
 	var b strings.Builder
 	s := r.Ledger.Setup
 	fmt.Fprintf(&b, "%s, %s weights: %s with %s, %s trained\n", r.Model, count(r.Params), s.Method, s.Adapter(), count(r.Ledger.Trained))
-	fmt.Fprintf(&b, "batches of %d x %d tokens, %s, %s activations\n\n", s.Batch*s.PerExample, s.Length, s.Optim, map[string]string{"save": "kept", "recompute": "recomputed", "offload": "offloaded"}[s.Memory])
+	fmt.Fprintf(&b, "batches of %d x %d tokens, %s, %s activations\n\n", s.Batch*s.PerExample, s.Length, s.Optim, map[string]string{"save": "kept", "recompute": "recomputed", "recompute_mlp": "partly recomputed", "recompute_halves": "recomputed", "offload": "offloaded"}[s.Memory])
 	width := 0
 	for _, row := range r.Rows() {
 		width = max(width, len(row[0]))

@@ -21,7 +21,7 @@ type Setup struct {
 	LoRA    *ftlib.LoRA `json:"lora,omitempty"`   // nil: all weights train
 	Optim   string      `json:"optim"`            // adamw_torch, adamw_8bit, paged_adamw_8bit, lion, sgd, adafactor, ...
 	Moment  bool        `json:"moment,omitempty"` // sgd has one
-	Memory  string      `json:"memory"`           // "save" or "recompute": of activations; "offload": block inputs in host memory
+	Memory  string      `json:"memory"`           // as in a run file: of activations; "offload": block inputs in host memory
 	Stream  bool        `json:"stream,omitempty"` // frozen weights are read block by block
 
 	Batch      int `json:"batch"`       // sequences of a micro-batch, as a run file counts them
@@ -69,6 +69,9 @@ func usualLength(positions int) int { return min(1024, max(1, positions)) }
 // SetupOf is what a specification means for a model.
 func SetupOf(run ftlib.Run, shape Shape, at Place) Setup {
 	asked := run.Model.Memory
+	if asked == "recompute" && run.Model.Offload {
+		asked = "offload"
+	}
 	run = run.Resolve()
 	s := Setup{Shape: shape, Method: run.Method.Name(), LoRA: run.LoRA, Batch: run.Batch.Size, Accumulate: run.Batch.Accumulate,
 		Length: run.Data.MaxLength, PerExample: 1, Checkpoints: run.Save.Every >= 0, GPU: at.GPU}
@@ -99,11 +102,7 @@ func SetupOf(run ftlib.Run, shape Shape, at Place) Setup {
 		s.Weights = "int8"
 	}
 	s.Optim, s.Moment = run.Optim.ResolvedName(), run.Optim.Momentum > 0
-	for _, kv := range run.Settings() {
-		if kv[0] == "model.stream" {
-			s.Stream = kv[1] != "" && kv[1] != "false"
-		}
-	}
+	s.Stream = run.Model.Stream != ""
 	s.roles(run)
 	if s.Sampled() {
 		s.Rows = RowsThatFit(min(64, s.Prompts*s.Answers), s.RowBytes(), at.Memory)

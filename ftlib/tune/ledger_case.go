@@ -33,7 +33,11 @@ func Measure(b compute.Backend, c plan.Case) (t Timing, err error) {
 		return t, fmt.Errorf("tune: %w", err)
 	}
 	defer m.Close()
-	e, err := llm.NewEngine(m, llm.EngineOptions{Recompute: c.Recompute})
+	keep := llm.KeepAll
+	if c.Recompute {
+		keep = llm.KeepInputs
+	}
+	e, err := llm.NewEngine(m, llm.EngineOptions{Keep: keep})
 	if err != nil {
 		return t, err
 	}

@@ -47,7 +47,11 @@ func TestPlanBytes(t *testing.T) {
 		}
 		near("weights", l.Share("weights"), m.Bytes())
 		near("adapters", l.Share("adapters"), m.Adapter().Bytes())
-		e, err := llm.NewEngine(m, llm.EngineOptions{Recompute: c.Recompute})
+		keep := llm.KeepAll
+		if c.Recompute {
+			keep = llm.KeepInputs
+		}
+		e, err := llm.NewEngine(m, llm.EngineOptions{Keep: keep})
 		if err != nil {
 			t.Fatal(err)
 		}
