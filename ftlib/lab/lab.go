@@ -94,7 +94,7 @@ func Open(b compute.Backend, path string, o llm.LoadOptions) (*llm.Model, error)
 	if err != nil || m == nil {
 		return llm.Load(b, at, o)
 	}
-	if m.Trained() || m.DType() != o.DType || m.Stale() != "" {
+	if m.Trained() || m.DType() != o.DType || (m.Quantized() != nil) != (o.Quantize != nil) || m.Stale() != "" {
 		m.Close()
 		return llm.Load(b, at, o)
 	}

@@ -63,6 +63,27 @@ func TestBuildKeepsOutputs(t *testing.T) {
 	}
 }
 
+// What a notebook links to is there.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#]+)(?:#[^)]*)?\)`)
+	pages, _ := filepath.Glob(filepath.Join(testkit.Root(), "notebooks", "source", "*.md"))
+	for _, page := range append(pages, filepath.Join(testkit.Root(), "docs", "learning_path.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := strings.TrimSuffix(filepath.Dir(page), "source") // a source is seen from its notebook
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.HasPrefix(m[1], "http") || strings.ContainsAny(m[1], " {\"") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(dir, m[1])); err != nil {
+				t.Errorf("%s: no %s", filepath.Base(page), m[1])
+			}
+		}
+	}
+}
+
 // Every notebook is what its source says, and its outputs are of its cells, small, and of no
 // particular machine.
 func TestNotebooksAreInStep(t *testing.T) {

@@ -84,11 +84,14 @@ func add(cells *[]Cell, kind, source string) error {
 	return nil
 }
 
-// Hash is of the cells that are executed, in order: scripts/run_notebook.py computes the same.
+// importing begins a cell of imports. It has no output, and changes none of another cell.
+const importing = "import ("
+
+// Hash is of the cells that make outputs, in order: scripts/run_notebook.py computes the same.
 func Hash(cells []Cell) string {
 	h := sha256.New()
 	for _, c := range cells {
-		if c.Code {
+		if c.Code && !strings.HasPrefix(c.Source, importing) {
 			h.Write([]byte(c.Source))
 			h.Write([]byte{0})
 		}

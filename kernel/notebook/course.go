@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"os"
+	"strings"
 
 	"ftlab/ftlib"
 )
@@ -30,9 +31,20 @@ func Profile() string {
 	}
 }
 
-// Preset is a run of docs/presets for the profile [Full], seen from a notebook of the course.
+// SetEnv names a variable with settings that [Preset] changes, parted by spaces, as
+// [ftlib.Run.Set] takes them: "batch.max_steps=20 data.limit=200" for a first try.
+const SetEnv = "FTLAB_SET"
+
+// Preset is a run of docs/presets for the profile [Full], seen from a notebook of the
+// course, with the settings of FTLAB_SET.
 func Preset(name string) ftlib.Run {
-	return Must(ftlib.ReadFile("../docs/presets/" + name + ".yaml"))
+	run := Must(ftlib.ReadFile("../docs/presets/" + name + ".yaml"))
+	for _, setting := range strings.Fields(os.Getenv(SetEnv)) {
+		if err := run.Set(setting); err != nil {
+			Check(fmt.Errorf("notebook: %s: %w", SetEnv, err))
+		}
+	}
+	return run
 }
 
 // Expect compares a number with the range that the course states for the profile

@@ -20,6 +20,7 @@ import (
 // widgets, which a page that is loaded again shows with what came meanwhile.
 type LiveChart struct {
 	title  string
+	metric string // that is drawn; zero: the loss
 	id     string
 	every  time.Duration // between two updates
 	last   time.Time
@@ -50,6 +51,14 @@ func Live(title string, before ...ftlib.Event) *LiveChart {
 		}
 		l.progress(`<span style="opacity:.7">getting ready: loading data and compiling the first step …</span>`, title+": getting ready\n", "")
 	}
+	return l
+}
+
+// LiveMetric is [Live] with a chart of a metric by its name (see [chart.Metric]), for runs
+// whose loss says little: "reward" of methods that sample, "rewards/margins" of preferences.
+func LiveMetric(title, metric string, before ...ftlib.Event) *LiveChart {
+	l := Live(title, before...)
+	l.metric = metric
 	return l
 }
 
@@ -114,9 +123,13 @@ func (l *LiveChart) Close() {
 // Events are all events so far, for further charts.
 func (l *LiveChart) Events() []ftlib.Event { return l.events }
 
-// Figure is the loss chart of the events so far.
+// Figure is the chart of the events so far.
 func (l *LiveChart) Figure() chart.Figure {
-	f := chart.Loss(chart.Curve{Name: l.title, Events: l.events})
+	curve := chart.Curve{Name: l.title, Events: l.events}
+	f := chart.Loss(curve)
+	if l.metric != "" {
+		f = chart.Metric(l.metric, curve)
+	}
 	if l.title != "" {
 		f.Title = l.title
 	}
@@ -195,10 +208,12 @@ func (l *LiveChart) status() (page, text string) {
 		parts[0] += fmt.Sprintf(" of %d", s.steps)
 		page = fmt.Sprintf(`<progress value="%d" max="%d" style="width:12em;vertical-align:middle"></progress> `, s.step, s.steps)
 	}
-	if s.loss != nil {
+	if _, last := l.course(); last != nil {
+		parts = append(parts, l.metric+" "+nats(*last))
+	} else if s.loss != nil {
 		parts = append(parts, "loss "+nats(*s.loss))
 	}
-	if s.eval != nil {
+	if s.eval != nil && l.metric == "" {
 		parts = append(parts, "validation "+nats(*s.eval))
 	}
 	if s.speed > 0 {
@@ -223,7 +238,10 @@ func (l *LiveChart) summary() (page, text string) {
 	default:
 		parts = append(parts, fmt.Sprintf("done: %d steps in %s", s.step, duration(s.time)))
 	}
-	if s.firstEval != nil && s.eval != nil {
+	first, last := l.course()
+	if first != nil {
+		parts = append(parts, fmt.Sprintf("%s %s → %s", l.metric, nats(*first), nats(*last)))
+	} else if s.firstEval != nil && s.eval != nil {
 		parts = append(parts, fmt.Sprintf("validation loss %s → %s", nats(*s.firstEval), nats(*s.eval)))
 	} else if s.firstLoss != nil && s.loss != nil {
 		parts = append(parts, fmt.Sprintf("loss %s → %s", nats(*s.firstLoss), nats(*s.loss)))
@@ -243,6 +261,19 @@ func (l *LiveChart) summary() (page, text string) {
 		}
 	}
 	return page, text + "\n"
+}
+
+// course is the first and the last value of the metric that is drawn; nil: none yet.
+func (l *LiveChart) course() (first, last *float64) {
+	for _, e := range l.events {
+		if v, ok := e.Metrics[l.metric]; ok && e.Type == ftlib.EventStep {
+			if first == nil {
+				first = &v
+			}
+			last = &v
+		}
+	}
+	return first, last
 }
 
 // runState is what the lines say.
