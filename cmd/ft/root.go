@@ -24,7 +24,7 @@ var commands = []func() *cobra.Command{
 var groups = []struct{ id, title, names string }{
 	{"data", "Data:", "data tokenize render"},
 	{"train", "Training:", "plan train sweep runs import"},
-	{"use", "Using a model:", "generate chat eval score verify serve merge adapters export"},
+	{"use", "Using a model:", "generate chat eval score verify serve merge quantize adapters export"},
 	{"machine", "This machine:", "doctor device lab repl script kernel version"},
 }
 

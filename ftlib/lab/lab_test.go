@@ -309,6 +309,21 @@ func TestDropFreesInTheServer(t *testing.T) {
 	}
 }
 
+// What was loaded in four bits is not what a program gets that asks for the model in full.
+func TestOpenGivesNoRoundedModel(t *testing.T) {
+	both(t, func(t *testing.T) {
+		rounded := must[*llm.Model](t)(lab.LoadAs("ft-tiny", llm.LoadOptions{Quantize: &llm.QuantOptions{}}))
+		if rounded.Quantized() == nil {
+			t.Fatal("it was not quantised")
+		}
+		m := must[*llm.Model](t)(lab.Open(rounded.Backend, rounded.Path, llm.LoadOptions{}))
+		defer m.Close()
+		if m.Quantized() != nil {
+			t.Error("the resident model in four bits stands in for the one in full")
+		}
+	})
+}
+
 func TestChangedFilesAreReadAgain(t *testing.T) {
 	both(t, func(t *testing.T) {
 		var log bytes.Buffer
