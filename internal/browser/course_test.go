@@ -20,7 +20,7 @@ func TestCourseIsReadWithoutRunning(t *testing.T) {
 	}
 	page := browser.Open(t)
 	lab := browser.StartLab(t, root)
-	for name, pictures := range map[string]int{"30_dpo_phi2": 4, "40_star_reasoning": 3, "41_grpo_outcome": 4} {
+	for name, pictures := range map[string]int{"40_star_reasoning": 3, "41_grpo_outcome": 4} {
 		t.Run(name, func(t *testing.T) {
 			page.Size(1400, 16000) // JupyterLab draws only what is in the window
 			lab.Open(page, filepath.Join(root, "notebooks", name+".ipynb"))
