@@ -37,3 +37,16 @@ func openOut(cmd *cobra.Command, path string) (out io.Writer, finish func(error)
 		return os.Rename(f.Name(), path)
 	}, nil
 }
+
+// writeNew writes a file that is not there yet. What goes wrong leaves none.
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}

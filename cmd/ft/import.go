@@ -55,15 +55,10 @@ A TRL file does not say which of trl's trainers it is for: --method does, else i
 				_, err = cmd.OutOrStdout().Write(text)
 				return err
 			}
-			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-			if err != nil {
-				return withCode(exitUsage, fmt.Errorf("import: %w; nothing is overwritten", err))
+			if err := writeNew(out, text); err != nil {
+				return fmt.Errorf("import: %w; nothing is overwritten", err)
 			}
-			_, err = f.Write(text)
-			if e := f.Close(); err == nil {
-				err = e
-			}
-			return err
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&method, "method", "", "the trainer that a TRL file is for: sft, reward, dpo, kto, orpo, cpo, prm, ppo, grpo, rloo")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -116,15 +115,7 @@ device. In a notebook, notebook.Choose() asks the same questions.`,
 				return withCode(exitUsage, err)
 			}
 			if out != "" {
-				f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-				if err != nil {
-					return withCode(exitUsage, err)
-				}
-				if _, err = f.WriteString(d.YAML); err != nil {
-					f.Close()
-					return err
-				}
-				if err := f.Close(); err != nil {
+				if err := writeNew(out, []byte(d.YAML)); err != nil {
 					return err
 				}
 			}

@@ -180,17 +180,7 @@ func runsCompareCmd() *cobra.Command {
 			if wantJSON(cmd) {
 				return printJSON(cmd, c)
 			}
-			rows := [][]string{append([]string{""}, c.Runs...)}
-			for _, key := range c.SettingKeys() {
-				rows = append(rows, append([]string{key}, dashes(c.Settings[key])...))
-			}
-			for _, name := range c.ResultNames() {
-				row := []string{name}
-				for _, v := range c.Results[name] {
-					row = append(row, number(v))
-				}
-				rows = append(rows, row)
-			}
+			rows := compareRows(c)
 			for _, name := range []string{"training loss", "validation loss"} {
 				row := []string{name}
 				for _, in := range infos {

@@ -28,23 +28,16 @@ func comparePage(path string, c ckpt.Comparison, infos []ckpt.Info) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "<h1>%s</h1>\n<table style=\"border-collapse:collapse\">\n", html.EscapeString(strings.Join(c.Runs, ", ")))
-	row := func(cell, name string, values []string) {
-		fmt.Fprintf(&b, "<tr><th style=\"text-align:left;padding:.2em 1em .2em 0\">%s</th>", html.EscapeString(name))
-		for _, v := range values {
+	for i, row := range compareRows(c) {
+		cell := "td"
+		if i == 0 {
+			cell = "th"
+		}
+		fmt.Fprintf(&b, "<tr><th style=\"text-align:left;padding:.2em 1em .2em 0\">%s</th>", html.EscapeString(row[0]))
+		for _, v := range row[1:] {
 			fmt.Fprintf(&b, "<%s style=\"text-align:right;padding:.2em 0 .2em 1.5em\">%s</%[1]s>", cell, html.EscapeString(v))
 		}
 		b.WriteString("</tr>\n")
-	}
-	row("th", "", c.Runs)
-	for _, key := range c.SettingKeys() {
-		row("td", key, dashes(c.Settings[key]))
-	}
-	for _, name := range c.ResultNames() {
-		var values []string
-		for _, v := range c.Results[name] {
-			values = append(values, number(v))
-		}
-		row("td", name, values)
 	}
 	b.WriteString("</table>\n")
 	page, err := chart.PageWith("Comparison of "+fmt.Sprint(len(infos))+" runs", b.String(), figures...)
@@ -52,6 +45,22 @@ func comparePage(path string, c ckpt.Comparison, infos []ckpt.Info) error {
 		return err
 	}
 	return chart.Save(path, page)
+}
+
+// compareRows is the table of a comparison: names, settings that differ, results.
+func compareRows(c ckpt.Comparison) [][]string {
+	rows := [][]string{append([]string{""}, c.Runs...)}
+	for _, key := range c.SettingKeys() {
+		rows = append(rows, append([]string{key}, dashes(c.Settings[key])...))
+	}
+	for _, name := range c.ResultNames() {
+		row := []string{name}
+		for _, v := range c.Results[name] {
+			row = append(row, number(v))
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 func runsTensorBoardCmd() *cobra.Command {

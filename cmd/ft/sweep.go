@@ -68,8 +68,10 @@ With a DIRECTORY of a sweep nothing is trained and what it holds is shown.`,
 			if list {
 				return listTrials(cmd, s)
 			}
-			results, err := s.Results()
-			if !trained {
+			var results []sweep.Outcome
+			if trained {
+				results, err = s.Results()
+			} else {
 				results, err = tune.Sweep(cmd.Context(), s, tune.SweepOptions{Sink: trialProgress(cmd.ErrOrStderr())})
 			}
 			if results == nil {
@@ -100,11 +102,11 @@ func listTrials(cmd *cobra.Command, s sweep.Spec) error {
 		return withCode(exitUsage, err)
 	}
 	if wantJSON(cmd) {
-		return printJSON(cmd, trialsJSON(s, func(yield func(sweep.Outcome)) {
-			for _, t := range trials {
-				yield(sweep.Outcome{Trial: t})
-			}
-		}))
+		var all []sweep.Outcome
+		for _, t := range trials {
+			all = append(all, sweep.Outcome{Trial: t})
+		}
+		return printJSON(cmd, trialsJSON(s, all))
 	}
 	for _, t := range trials {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", t.Name, t.Words())
@@ -153,15 +155,15 @@ type trialJSON struct {
 	Seconds float64           `json:"seconds"`
 }
 
-func trialsJSON(s sweep.Spec, each func(func(sweep.Outcome))) []trialJSON {
+func trialsJSON(s sweep.Spec, outcomes []sweep.Outcome) []trialJSON {
 	out := []trialJSON{}
-	each(func(o sweep.Outcome) {
+	for _, o := range outcomes {
 		t := trialJSON{Trial: o.Name, Dir: o.Run.Dir(), Values: map[string]string{}, Metric: s.Resolve().Metric, Value: o.Value, Step: o.Step, Status: o.Status, Message: o.Message, Seconds: o.Seconds}
 		for _, v := range o.Values {
 			t.Values[v[0]] = v[1]
 		}
 		out = append(out, t)
-	})
+	}
 	return out
 }
 
@@ -173,11 +175,7 @@ func reportSweep(cmd *cobra.Command, s sweep.Spec, results []sweep.Outcome) erro
 		err = errors.Join(err, chart.WriteHTML(page, "sweep "+s.Name, figures...))
 	}
 	if wantJSON(cmd) {
-		return errors.Join(printJSON(cmd, trialsJSON(s, func(yield func(sweep.Outcome)) {
-			for _, o := range results {
-				yield(o)
-			}
-		})), err)
+		return errors.Join(printJSON(cmd, trialsJSON(s, results)), err)
 	}
 	fmt.Fprint(cmd.OutOrStdout(), sweepTable(s, results))
 	if err == nil {

@@ -87,7 +87,7 @@ func (d *Dir) SetRun(run ftlib.Run) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(d.Path, runFile), text); err != nil {
+	if err := WriteFile(filepath.Join(d.Path, runFile), text); err != nil {
 		return fmt.Errorf("ckpt: %w", err)
 	}
 	return nil

@@ -14,8 +14,9 @@ import (
 // the process in it.
 var crashPoint = func() {}
 
-// writeFile makes path hold data, whole or not at all.
-func writeFile(path string, data []byte) error {
+// WriteFile makes path hold data, whole or not at all, and synced: a kill at any moment leaves
+// what was there or what is new.
+func WriteFile(path string, data []byte) error {
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 	crashPoint()
 	f, err := os.Create(tmp)
@@ -42,7 +43,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(data, '\n'))
+	return WriteFile(path, append(data, '\n'))
 }
 
 // rename renames within one directory and makes the change last.

@@ -29,7 +29,7 @@ func Prepare(path string, run ftlib.Run) error {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return fmt.Errorf("ckpt: %w", err)
 	}
-	if err := writeFile(filepath.Join(path, startFile), text); err != nil {
+	if err := WriteFile(filepath.Join(path, startFile), text); err != nil {
 		return fmt.Errorf("ckpt: %w", err)
 	}
 	return nil

@@ -62,12 +62,11 @@ func (s Spec) Results() ([]Outcome, error) {
 			for _, t := range alive {
 				going[t.Name] = true
 			}
-			next, ok := s.next(alive, out, steps, i == len(rounds)-1)
-			if !ok {
+			if i == len(rounds)-1 || !s.reached(alive, out, steps) {
 				break
 			}
 			clear(going)
-			alive = next
+			alive = s.Promote(alive, out, steps)
 		}
 		for i := range out {
 			if o := &out[i]; o.Status == ckpt.Interrupted && !going[o.Name] {
@@ -78,40 +77,32 @@ func (s Spec) Results() ([]Outcome, error) {
 	return out, errors.Join(errs...)
 }
 
-// next are the trials that go on after a round, false while some have not come so far.
-func (s Spec) next(alive []Trial, outcomes []Outcome, steps int, last bool) ([]Trial, bool) {
-	of := map[string]Outcome{}
-	for _, o := range outcomes {
-		of[o.Name] = o
-	}
-	var here []Outcome
-	for _, t := range alive {
-		o := of[t.Name]
-		if o.Status != ckpt.Failed && o.Status != ckpt.Finished && o.Step < steps {
-			return nil, false
-		}
-		o.Value = s.Value(o.Events, steps)
-		here = append(here, o)
-	}
-	if last {
-		return alive, true
-	}
-	return s.Promote(here), true
+// reached reports whether all of these trials have come to the end of a round.
+func (s Spec) reached(alive []Trial, outcomes []Outcome, steps int) bool {
+	return !slices.ContainsFunc(outcomes, func(o Outcome) bool {
+		return o.Status != ckpt.Failed && o.Status != ckpt.Finished && o.Step < steps && among(alive, o)
+	})
 }
 
-// Promote are the trials that a halving lets go on: one in Factor, the best, at least one.
-// Trials without a value never do.
-func (s Spec) Promote(here []Outcome) []Trial {
+// Promote are the trials of a round that a halving lets go on after it: one in Factor, the
+// best, at least one. Values are those after the steps of the round, also when a sweep goes
+// on and some have come further; equal ones keep the order of alive. Trials without a value
+// never go on.
+func (s Spec) Promote(alive []Trial, outcomes []Outcome, steps int) []Trial {
 	s = s.Resolve()
-	here = slices.Clone(here)
-	slices.SortStableFunc(here, func(a, b Outcome) int { return s.compare(a.Value, b.Value) })
-	var out []Trial
-	for _, o := range here[:max(1, (len(here)+s.Factor-1)/s.Factor)] {
-		if o.Value != nil {
-			out = append(out, o.Trial)
-		}
+	values := map[string]*float64{}
+	for _, o := range outcomes {
+		values[o.Name] = s.Value(o.Events, steps)
 	}
-	return out
+	best := slices.Clone(alive)
+	slices.SortStableFunc(best, func(a, b Trial) int { return s.compare(values[a.Name], values[b.Name]) })
+	best = best[:max(1, (len(best)+s.Factor-1)/s.Factor)]
+	return slices.DeleteFunc(best, func(t Trial) bool { return values[t.Name] == nil })
+}
+
+// among reports whether an outcome is that of one of the trials.
+func among(trials []Trial, o Outcome) bool {
+	return slices.ContainsFunc(trials, func(t Trial) bool { return t.Name == o.Name })
 }
 
 // rank sorts outcomes, the best first.
@@ -265,15 +256,8 @@ func (s Spec) WriteBest(results []Outcome) (string, error) {
 	return path, write(path, append([]byte(head), data...))
 }
 
-// write makes a file that is whole or not there.
 func write(path string, data []byte) error {
-	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-	err := os.WriteFile(temporary, data, 0o644)
-	if err == nil {
-		err = os.Rename(temporary, path)
-	}
-	if err != nil {
-		os.Remove(temporary)
+	if err := ckpt.WriteFile(path, data); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	return nil

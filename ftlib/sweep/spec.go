@@ -100,6 +100,15 @@ func (d *decoder) scalar(key string, n *yaml.Node, v any, what string) {
 
 func (d *decoder) spec(n *yaml.Node) {
 	s, seen := &d.s, map[string]bool{}
+	const whole = "a whole number"
+	scalars := map[string]struct {
+		into any
+		what string
+	}{
+		"name": {&s.Name, "a name"}, "output_dir": {&s.Out, "a directory"}, "search": {&s.Search, "grid, random or halving"},
+		"metric": {&s.Metric, "the name of a metric"}, "goal": {&s.Goal, "min or max"}, "trials": {&s.Trials, whole}, "factor": {&s.Factor, whole},
+		"min_steps": {&s.MinSteps, whole}, "parallel": {&s.Parallel, whole}, "seed": {&s.Seed, whole},
+	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, v := n.Content[i], n.Content[i+1]
 		if seen[key.Value] {
@@ -107,31 +116,13 @@ func (d *decoder) spec(n *yaml.Node) {
 			continue
 		}
 		seen[key.Value] = true
-		switch key.Value {
-		case "name":
-			d.scalar("name", v, &s.Name, "a name")
-		case "output_dir":
-			d.scalar("output_dir", v, &s.Out, "a directory")
-		case "run":
+		switch f, ok := scalars[key.Value]; {
+		case key.Value == "run":
 			d.run(v)
-		case "over":
+		case key.Value == "over":
 			d.over(v)
-		case "search":
-			d.scalar("search", v, &s.Search, "grid, random or halving")
-		case "trials":
-			d.scalar("trials", v, &s.Trials, "a whole number")
-		case "metric":
-			d.scalar("metric", v, &s.Metric, "the name of a metric")
-		case "goal":
-			d.scalar("goal", v, &s.Goal, "min or max")
-		case "factor":
-			d.scalar("factor", v, &s.Factor, "a whole number")
-		case "min_steps":
-			d.scalar("min_steps", v, &s.MinSteps, "a whole number")
-		case "parallel":
-			d.scalar("parallel", v, &s.Parallel, "a whole number")
-		case "seed":
-			d.scalar("seed", v, &s.Seed, "a whole number")
+		case ok:
+			d.scalar(key.Value, v, f.into, f.what)
 		default:
 			d.errorf(key, "unknown key %q; a sweep has %s (settings of the run stand below run)", key.Value, keyNames)
 		}

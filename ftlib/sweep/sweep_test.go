@@ -117,13 +117,20 @@ func TestHalvingRounds(t *testing.T) {
 	if trials, _ = s.List(); trials[0].Run.Eval.Every != 20 {
 		t.Errorf("validates every %d steps", trials[0].Run.Eval.Every)
 	}
-	outcome := func(name string, v float64) Outcome { return Outcome{Trial: Trial{Name: name}, Value: &v} }
-	here := []Outcome{outcome("a", 3), outcome("b", 1), {Trial: Trial{Name: "c"}}, outcome("d", 2)}
-	if on := s.Promote(here); len(on) != 2 || on[0].Name != "b" || on[1].Name != "d" {
+	var alive []Trial
+	var here []Outcome
+	for name, v := range map[string]float64{"a": 3, "b": 1, "c": math.NaN(), "d": 2} {
+		o := Outcome{Trial: Trial{Name: name}, Step: 90, Events: []ftlib.Event{
+			{Type: ftlib.EventEval, Step: 40, Metrics: map[string]float64{"eval_loss": v}},
+			{Type: ftlib.EventEval, Step: 90, Metrics: map[string]float64{"eval_loss": -v}}, // it has come further
+		}}
+		alive, here = append(alive, o.Trial), append(here, o)
+	}
+	if on := s.Promote(alive, here, 40); len(on) != 2 || on[0].Name != "b" || on[1].Name != "d" {
 		t.Errorf("%+v", on)
 	}
 	s.Goal = "max"
-	if on := s.Promote(here); on[0].Name != "a" {
+	if on := s.Promote(alive, here, 40); on[0].Name != "a" {
 		t.Errorf("%+v", on)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"ftlab/ftlib"
@@ -59,13 +58,7 @@ func Sweep(ctx context.Context, s sweep.Spec, o SweepOptions) ([]sweep.Outcome, 
 			if err != nil {
 				return nil, err
 			}
-			here := slices.DeleteFunc(outcomes, func(c sweep.Outcome) bool {
-				return !slices.ContainsFunc(trials, func(t sweep.Trial) bool { return t.Name == c.Name })
-			})
-			for i := range here { // as it stood then: when a sweep goes on some have come further
-				here[i].Value = s.Value(here[i].Events, steps)
-			}
-			if trials = s.Promote(here); len(trials) == 0 {
+			if trials = s.Promote(trials, outcomes, steps); len(trials) == 0 {
 				return outcomes, fmt.Errorf("tune: sweep %s: no trial has a value of %s after %d steps", s.Dir(), s.Metric, steps)
 			}
 		}

@@ -32,6 +32,17 @@ def serve(round):
         print(f"{(time.perf_counter() - start) * 1e3:.3f}", flush=True)
 
 
+def step(m, params, opt, x):
+    """One training step: loss, gradients clipped to 1, AdamW."""
+    import torch
+    loss = m(input_ids=x, labels=x).loss
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(params, 1.0)
+    opt.step()
+    opt.zero_grad()
+    loss.item()
+
+
 def train(name):
     import torch
     from peft import LoraConfig, get_peft_model
@@ -40,15 +51,7 @@ def train(name):
     opt = torch.optim.AdamW(params, lr=1e-3)
     x = torch.randint(0, m.config.vocab_size, ({"S": 4, "M": 2}[name], 256))
 
-    def step():
-        loss = m(input_ids=x, labels=x).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(params, 1.0)
-        opt.step()
-        opt.zero_grad()
-        loss.item()
-
-    serve(step)
+    serve(lambda: step(m, params, opt, x))
 
 
 def qlora(layers, compute):
@@ -103,15 +106,7 @@ def qlora(layers, compute):
     with open("/proc/self/clear_refs", "w") as f:
         f.write("5")
 
-    def step():
-        loss = m(input_ids=x, labels=x).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(params, 1.0)
-        opt.step()
-        opt.zero_grad()
-        loss.item()
-
-    serve(step)
+    serve(lambda: step(m, params, opt, x))
 
 
 def decode(batch):
